@@ -1,0 +1,80 @@
+# Every target installs what it needs into $(VENV) first; a second call finds that done.
+#   make quickstart QUICKSTART=elsewhere     make test VENV=/tmp/venv     make setup PYTHON=python3.12
+
+PYTHON ?= python3.11
+VENV ?= .venv
+QUICKSTART ?= build
+PYTEST_ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_BENCH := $(VENV)/.installed-bench
+DATA := $(QUICKSTART)/data
+RUNS := $(QUICKSTART)/runs
+RUN := $(RUNS)/recommender/$(shell date +%Y%m%d-%H%M%S)
+MODELS := $(QUICKSTART)/models
+RECOMMENDATIONS := $(QUICKSTART)/recs.parquet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test lint format types bench clean
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## create .venv and install the package with its development tools
+
+$(INSTALLED): setup.py pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "error: $(PYTHON) was not found; install Python 3.11 or newer, or name one: make setup PYTHON=python3.12" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make setup PYTHON=python3.12" >&2; \
+		exit 1; }
+	@echo "Installing into $(VENV); TensorFlow is large, so this takes a minute or two."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(INSTALLED_BENCH): $(INSTALLED)
+	@echo "Installing the peers that the benchmarks compare with."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
+	@touch $@
+
+$(DATA)/manifest.json: | $(INSTALLED)
+	$(BIN)/supplytower data prepare --source complete-journey --out $(DATA)
+
+quickstart: $(INSTALLED) $(DATA)/manifest.json ## train, measure and export a recommender on real data, into build/
+	$(BIN)/supplytower train recommender --data $(DATA) --out $(RUN) --preset quick
+	$(BIN)/supplytower evaluate recommender --run $(RUN) --data $(DATA)
+	$(BIN)/supplytower export recommender --run $(RUN) --models $(MODELS)
+	$(BIN)/supplytower recommend --models $(MODELS) --data $(DATA) --k 20 --out $(RECOMMENDATIONS)
+	@echo
+	@echo "  report           $(RUN)/report.html"
+	@echo "  metrics          $(RUN)/metrics.json"
+	@echo "  SavedModel       $(MODELS)/recommender"
+	@echo "  recommendations  $(RECOMMENDATIONS)"
+	@echo "  TensorBoard      $(VENV)/bin/tensorboard --logdir $(RUNS)"
+
+test: $(INSTALLED) ## run the tests, e.g. make test PYTEST_ARGS='-k layers'
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## put style and formatting right where that is automatic
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(INSTALLED) ## check types
+	@$(BIN)/mypy
+
+bench: $(INSTALLED_BENCH) ## measure against peers on this machine
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove the environment, caches and the quickstart's output
+	rm -rf $(VENV) $(DATA) $(RUNS) $(MODELS) $(RECOMMENDATIONS) *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,103 @@
+"""What every command shares: the console, the progress bar, the argument parser, and how errors end.
+
+Messages go to standard error, so that what a command prints on standard output can be piped. A mistake of the user is
+one line and exit status 2, an interruption is status 130; a traceback means that the program is wrong.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from data_pipelines.schema import InputError
+
+EXIT_INPUT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+console = Console(stderr=True)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose errors are `InputError`s: one line, without the usage in front."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing."""
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+
+def command_parser(
+    command: str, description: str, *, examples: Sequence[str], settings: str | None = None
+) -> argparse.ArgumentParser:
+    """Build the parser of one command.
+
+    Args:
+        command: as typed, e.g. `supplytower data prepare`.
+        description: what it does and what it writes; line breaks are kept.
+        examples: whole command lines, shown under the options.
+        settings: text from `config.describe`, shown under the examples.
+
+    Returns:
+        The parser, without arguments yet. Options cannot be abbreviated: a later option must not break a script.
+    """
+    sections = ["examples:\n" + "\n".join(f"  {example}" for example in examples)]
+    if settings is not None:
+        sections.append("settings (--set key=value, or a YAML file of them):\n" + settings)
+    return CommandParser(
+        prog=command,
+        description=description,
+        epilog="\n\n".join(sections),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
+    """Run a command's body and turn the ways it can end into an exit status.
+
+    Args:
+        main: parses `argv` and does the work; returns the exit status.
+        argv: the arguments after the command's name; those of the process if None.
+
+    Returns:
+        The status of `main`; 2 after an `InputError`, 130 after Ctrl-C, 1 when the reader of our output went away.
+    """
+    try:
+        return main(argv)
+    except InputError as error:
+        print_error(str(error))
+        return EXIT_INPUT_ERROR
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # e.g. `… | head`; without this the interpreter complains again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as stop:  # argparse after --help
+        return stop.code if isinstance(stop.code, int) else 0
+
+
+def print_error(message: str) -> None:
+    """Print `error: message` on standard error, as one line whatever the terminal's width."""
+    console.print("[bold red]error:[/]", end=" ")
+    console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def progress() -> Progress:
+    """Build the progress bar of long work.
+
+    Returns:
+        A context manager; inside it, `bar.track(batches, description="scoring")` iterates and counts.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -1,0 +1,35 @@
+"""A name that a person can read for every item, from whatever attributes the shop has."""
+
+import polars as pl
+
+from data_pipelines.schema import ITEM_ID
+
+NAME_COLUMNS = ("name", "title", "item_name", "product_name", "description")
+MAX_PARTS = 2
+
+
+def item_names(items: pl.DataFrame) -> pl.DataFrame:
+    """Name every item.
+
+    Args:
+        items: the items table.
+
+    Returns:
+        `item_id` and `item_name`: the first of the usual name columns that is there, else the most specific text
+        attributes (those with most distinct values that still repeat), else the id.
+    """
+    text = [name for name, kind in items.schema.items() if kind == pl.String and name != ITEM_ID]
+    named = [name for name in NAME_COLUMNS if name in text]
+    if named:
+        parts = named[:1]
+    else:
+        distinct = {name: items[name].n_unique() for name in text}
+        telling = [name for name in text if distinct[name] < items.height / 2 and not _is_code(items[name])]
+        parts = sorted(telling, key=lambda name: -distinct[name])[:MAX_PARTS]
+    joined = pl.concat_str([pl.col(name) for name in parts], separator=", ", ignore_nulls=True) if parts else pl.lit("")
+    return items.select(ITEM_ID, pl.when(joined == "").then(ITEM_ID).otherwise(joined).alias("item_name"))
+
+
+def _is_code(values: pl.Series) -> bool:
+    """Mostly digits: a number that names nothing."""
+    return bool(values.drop_nulls().str.contains(r"^\d+$").mean() or 0 > 0.5)

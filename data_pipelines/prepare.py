@@ -1,0 +1,246 @@
+"""`supplytower data prepare`: from the tables of a shop to the folder that training reads.
+
+Reads the tables, checks them (rows that cannot be used are set aside with the reason), cleans the events in counted
+steps, and writes one folder:
+  events.parquet, items.parquet, users.parquet   what training reads
+  quality.json                                   the quality report
+  quarantine/<table>.parquet                     rows that were set aside, if any
+  manifest.json                                  sizes, time span, cleaning, fingerprint
+The folder appears when all of it is there; what stood in its place before is then removed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import narwhals as nw
+import polars as pl
+
+from data_pipelines.atomic import replace_directory, write_json
+from data_pipelines.cleaning import EVENT_KEY, Cleaned, CleaningConfig, clean
+from data_pipelines.config import describe, resolve
+from data_pipelines.console import command_parser, console, progress, run
+from data_pipelines.fingerprint import fingerprint
+from data_pipelines.frames import Lazy
+from data_pipelines.quality import Checked, check_references, check_table
+from data_pipelines.report import Check, QualityReport, Severity
+from data_pipelines.schema import (
+    EVENT_TYPE,
+    EVENTS,
+    ITEM_ID,
+    ITEMS,
+    REASON,
+    SOURCE_ROW,
+    TIMESTAMP,
+    USER_ID,
+    USERS,
+    InputError,
+)
+from data_pipelines.sources import Source, read_complete_journey, read_tables
+
+VERSION = 1
+"""Of the layout of the prepared folder; raised when readers must change."""
+CONTRACT = {table.name: table for table in (EVENTS, ITEMS, USERS)}
+SORT_KEY = tuple(dict.fromkeys([USER_ID, TIMESTAMP, ITEM_ID, *EVENT_KEY, SOURCE_ROW]))
+"""A total order, so that the same events make the same file."""
+SOURCES = ("complete-journey", "tables")
+EXAMPLES = (
+    "supplytower data prepare --source complete-journey --out data/complete-journey",
+    "supplytower data prepare --source tables --input my_shop --out data/my_shop",
+    "supplytower data prepare --source tables --input my_shop --out data/my_shop --set min_user_events=2",
+)
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = command_parser(
+        "supplytower data prepare", __doc__ or "", examples=EXAMPLES, settings=describe(CleaningConfig)
+    )
+    parser.add_argument("--source", choices=SOURCES, required=True, help="where the tables come from")
+    parser.add_argument("--input", type=Path, help="folder of the tables; needed for --source tables")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; an older prepared one is replaced")
+    parser.add_argument("--config", type=Path, help="YAML file of settings")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
+    arguments = parser.parse_args(argv)
+    config = resolve(CleaningConfig, file=arguments.config, overrides=arguments.set)
+    prepare(arguments.source, arguments.input, arguments.out, config)
+    return 0
+
+
+def prepare(
+    source: str, folder: Path | None, out: Path, config: CleaningConfig, now: datetime | None = None
+) -> QualityReport:
+    """Prepare a data set.
+
+    Args:
+        source: one of `SOURCES`.
+        folder: where its files are; optional for `complete-journey`.
+        out: the folder to write.
+        config: the cleaning steps.
+        now: the present, naive UTC; the clock's time if None.
+
+    Returns:
+        The quality report, which is also shown on the console and written.
+
+    Raises:
+        InputError: if the tables cannot be used, or `out` cannot be written.
+    """
+    _require_replaceable(out)
+    now = now or datetime.now(UTC).replace(tzinfo=None)
+    with progress() as bar:
+        task = bar.add_task("reading", total=4)
+        raw = _read(source, folder)
+        bar.update(task, advance=1, description="checking")
+        checked = {
+            name: check_table(CONTRACT[name], table.frame, table.origin, now) for name, table in raw.tables.items()
+        }
+        report = _report(raw, checked)
+        _require_usable(report, config)
+        bar.update(task, advance=1, description="cleaning")
+        cleaned = clean(checked[EVENTS.name].good, config)
+        report = replace(report, cleaning=cleaned.steps)
+        bar.update(task, advance=1, description="writing")
+        with replace_directory(out) as temporary:
+            _write(temporary, raw, _tables(checked, cleaned), _quarantine(checked), report)
+        bar.update(task, advance=1, description="prepared")
+    console.print(report)
+    console.print(
+        f"\nWrote {out}. Next:\n  supplytower train recommender --data {out} --out runs/recommender", soft_wrap=True
+    )
+    return report
+
+
+def _require_replaceable(out: Path) -> None:
+    """Only an older prepared folder is replaced: `--out ~` must not empty a home directory."""
+    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise InputError(f"{out}: holds other files than prepared data; name a new folder with --out")
+
+
+def _read(source: str, folder: Path | None) -> Source:
+    if source == "complete-journey":
+        return read_complete_journey(folder)
+    if folder is None:
+        raise InputError("--source tables needs --input, the folder that holds events.parquet or events.csv")
+    return read_tables(folder)
+
+
+# --- the report --------------------------------------------------------------------------------------------------------
+
+
+def _report(raw: Source, checked: dict[str, Checked]) -> QualityReport:
+    checks = [check for table in checked.values() for check in table.checks]
+    items = checked.get(ITEMS.name)
+    checks += check_references(checked[EVENTS.name].good, items.good if items else None)
+    return QualityReport(raw.name, tuple(table.profile for table in checked.values()), tuple(checks))
+
+
+def _require_usable(report: QualityReport, config: CleaningConfig) -> None:
+    for table in report.tables:
+        share = table.quarantined / table.rows
+        if share == 1 or share > config.max_quarantine_share:
+            console.print(report)
+            reasons = [c for c in report.checks if c.table == table.name and c.severity is Severity.QUARANTINED]
+            first = max(reasons, key=lambda check: check.count)
+            raise InputError(
+                f"{table.origin}: {share:.0%} of the rows cannot be used ({first.name}: {first.count:,}), more than "
+                f"max_quarantine_share={config.max_quarantine_share:g}; {first.remedy}"
+            )
+
+
+# --- the tables ----------------------------------------------------------------------------------------------------------
+
+
+def _tables(checked: dict[str, Checked], cleaned: Cleaned) -> dict[str, pl.DataFrame]:
+    events = cleaned.events
+    names = events.collect_schema().names()
+    order = [*EVENTS.required, *(name for name in names if name not in (*EVENTS.required, SOURCE_ROW))]
+    tables = {EVENTS.name: events.sort(*(name for name in SORT_KEY if name in names)).select(*order)}
+    for table, key, without in ((ITEMS, ITEM_ID, cleaned.bulk_items), (USERS, USER_ID, None)):
+        attributes = checked[table.name].good if table.name in checked else None
+        tables[table.name] = _complete(key, events, attributes, without)
+    return {name: _collect(table) for name, table in tables.items()}
+
+
+def _complete(key: str, events: Lazy, attributes: Lazy | None, without: Lazy | None) -> Lazy:
+    """One row per id of the events or of the attribute table."""
+    ids = events.select(key)
+    if attributes is not None:
+        ids = nw.concat([ids, attributes.select(key)])
+    ids = ids.unique()
+    if without is not None:
+        ids = ids.join(without, on=key, how="anti")
+    if attributes is not None:
+        ids = ids.join(attributes.drop(SOURCE_ROW), on=key, how="left")
+    return ids.sort(key)
+
+
+def _quarantine(checked: dict[str, Checked]) -> dict[str, pl.DataFrame]:
+    tables = {
+        name: _collect(table.bad.sort(SOURCE_ROW)) for name, table in checked.items() if table.profile.quarantined
+    }
+    return {name: table.rename(_public_names(table.columns)) for name, table in tables.items()}
+
+
+def _public_names(columns: Sequence[str]) -> dict[str, str]:
+    """`reason` and `source_row`, unless the table has a column of that name."""
+    return {name: name.strip("_") for name in (REASON, SOURCE_ROW) if name.strip("_") not in columns}
+
+
+def _collect(frame: Lazy) -> pl.DataFrame:
+    table: pl.DataFrame = frame.collect("polars").to_native()
+    return table
+
+
+# --- writing -------------------------------------------------------------------------------------------------------------
+
+
+def _write(
+    folder: Path,
+    raw: Source,
+    tables: dict[str, pl.DataFrame],
+    quarantine: dict[str, pl.DataFrame],
+    report: QualityReport,
+) -> None:
+    tables = tables | {name: _collect(extra.frame) for name, extra in raw.extras.items()}
+    for name, table in tables.items():
+        table.write_parquet(folder / f"{name}.parquet")
+    for name, table in quarantine.items():
+        (folder / "quarantine").mkdir(exist_ok=True)
+        table.write_parquet(folder / "quarantine" / f"{name}.parquet")
+    write_json(folder / "quality.json", report.to_json())
+    events = tables[EVENTS.name]
+    manifest = {
+        "source": raw.name,
+        "version": VERSION,
+        "fingerprint": fingerprint(tables),
+        "tables": {name: table.height for name, table in tables.items()},
+        "first_event": events[TIMESTAMP].min().isoformat(),
+        "last_event": events[TIMESTAMP].max().isoformat(),
+        "event_types": sorted(events[EVENT_TYPE].unique()),
+        "cleaning": {step.name: step.removed for step in report.cleaning},
+        "defaults": {**raw.defaults, "feature_ignore": _not_features(tables)},
+    }
+    write_json(folder / "manifest.json", manifest)
+
+
+def _not_features(tables: dict[str, pl.DataFrame]) -> list[str]:
+    """Attributes of types that no feature can be made of: nested records, bytes, times."""
+    ignored = set()
+    for name in (ITEMS.name, USERS.name):
+        for column, kind in tables[name].schema.items():
+            inner = kind.inner if isinstance(kind, pl.List) else kind
+            if inner.is_temporal() or inner.is_nested() or inner == pl.Binary:
+                ignored.add(column)
+    return sorted(ignored)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,148 @@
+"""The quality report: what was found in the tables, what was set aside or removed, and what the user can do about it.
+
+One object, two views: JSON for scripts (`quality.json`) and tables on the console.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table as Grid
+from rich.text import Text
+
+SAMPLE_ROWS = 5
+
+
+class Severity(StrEnum):
+    """What a finding means for the prepared data."""
+
+    ERROR = "error"
+    """Preparing stops."""
+    QUARANTINED = "quarantined"
+    """The rows are set aside in `quarantine/`, with the reason."""
+    WARNING = "warning"
+    """The rows are kept."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding.
+
+    Args:
+        table: the table it is about.
+        name: what was found, e.g. `missing user_id`.
+        severity: what happens to the rows.
+        count: number of rows (or of users, where the name says so).
+        share: `count` divided by the number of rows (or users) examined.
+        remedy: what the user can do.
+        samples: up to `SAMPLE_ROWS` of the rows as found, values as text, with their row number in the source.
+    """
+
+    table: str
+    name: str
+    severity: Severity
+    count: int
+    share: float
+    remedy: str
+    samples: tuple[dict[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as read: its type, and how many rows have no value."""
+
+    name: str
+    dtype: str
+    nulls: int
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """One table as read."""
+
+    name: str
+    origin: str
+    rows: int
+    quarantined: int
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class CleaningStep:
+    """What one cleaning step removed from the events."""
+
+    name: str
+    rule: str
+    removed: int
+    remaining: int
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """Everything that was found while preparing a data set."""
+
+    source: str
+    tables: tuple[TableProfile, ...]
+    checks: tuple[Check, ...]
+    cleaning: tuple[CleaningStep, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return dataclasses.asdict(self)
+
+    def __rich__(self) -> Group:
+        """The report as the console shows it."""
+        parts: list[RenderableType] = [self._tables()]
+        if self.checks:
+            parts += [Text("findings", "bold"), *(_finding(check) for check in self.checks)]
+        if self.cleaning:
+            parts.append(self._cleaning())
+        return Group(*parts)
+
+    def _tables(self) -> Grid:
+        grid = _grid("tables as read", "table", "rows>", "set aside>", "columns (share of missing values)")
+        for table in self.tables:
+            columns = [f"{c.name} ({_percent(c.nulls / table.rows)})" if c.nulls else c.name for c in table.columns]
+            grid.add_row(*_cells(table.name, table.rows, table.quarantined, ", ".join(columns)))
+        return grid
+
+    def _cleaning(self) -> Grid:
+        grid = _grid("cleaning of events", "step", "removes", "removed>", "share>", "left>")
+        for step in self.cleaning:
+            share = _percent(step.removed / max(step.removed + step.remaining, 1))
+            grid.add_row(*_cells(step.name, step.rule, step.removed, share, step.remaining))
+        return grid
+
+
+def _finding(check: Check) -> Text:
+    text = Text.assemble(
+        ("  " + check.severity.value, _STYLES[check.severity]),
+        f"  {check.table}: {check.name}: {check.count:,} ({_percent(check.share)})\n    {check.remedy}",
+    )
+    for sample in check.samples[:_SHOWN_SAMPLES]:
+        values = ", ".join(f"{name}={'null' if value is None else repr(value)}" for name, value in sample.items())
+        text.append(f"\n      {values}", "dim")
+    return text
+
+
+_STYLES = {Severity.ERROR: "bold red", Severity.QUARANTINED: "yellow", Severity.WARNING: "cyan"}
+_SHOWN_SAMPLES = 2
+
+
+def _grid(title: str, *headers: str) -> Grid:
+    """A table whose headers say with a trailing `>` that the column is right-aligned."""
+    grid = Grid(title=title, title_justify="left", title_style="bold", header_style="")
+    for header in headers:
+        grid.add_column(header.removesuffix(">"), justify="right" if header.endswith(">") else "left", overflow="fold")
+    return grid
+
+
+def _cells(*values: object) -> list[str]:
+    return [f"{value:,}" if isinstance(value, int) else escape(str(value)) for value in values]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share == 0 or share >= 0.001 else "<0.1%"

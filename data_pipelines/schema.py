@@ -1,0 +1,102 @@
+"""The ground floor: table columns, event types, reserved indices, signature names and the one user-facing error.
+
+Standard library only, imported by every other layer, so that a column or a signature input is spelt in one place.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+# --- columns -----------------------------------------------------------------------------------------------------
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+EVENT_TYPE = "event_type"
+TIMESTAMP = "timestamp"
+BASKET_ID = "basket_id"
+SESSION_ID = "session_id"
+QUANTITY = "quantity"
+PRICE = "price"
+STORE_ID = "store_id"
+CHANNEL = "channel"
+RANK = "rank"
+SCORE = "score"
+WEEK_START = "week_start"
+DISPLAY_SHARE = "display_share"
+MAILER_SHARE = "mailer_share"
+SOURCE_ROW = "__source_row"  # 1 = the first data row of the file a row came from; only while data are being prepared
+REASON = "__reason"  # why a row is quarantined; null for a good row
+
+
+class EventType(StrEnum):
+    """The event types the package knows by name; any other string is kept and gets its own embedding."""
+
+    VIEW = "view"
+    CLICK = "click"
+    ADD_TO_CART = "add_to_cart"
+    PURCHASE = "purchase"
+
+
+class Kind(StrEnum):
+    """The type a column must hold after reading; `STRING` accepts integers too (ids are often numbers)."""
+
+    STRING = "string"
+    TIMESTAMP = "timestamp"
+    NUMBER = "number"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the data contract.
+
+    Args:
+        name: file stem, e.g. `events` for `events.parquet` or `events.csv`.
+        required: column name to kind; a missing one is an error.
+        optional: column name to kind, checked when present. Any further column is kept as an attribute.
+        key: the columns that identify a row, empty where rows may repeat.
+    """
+
+    name: str
+    required: dict[str, Kind]
+    optional: dict[str, Kind]
+    key: tuple[str, ...] = ()
+
+
+EVENTS = Table(
+    "events",
+    {USER_ID: Kind.STRING, ITEM_ID: Kind.STRING, EVENT_TYPE: Kind.STRING, TIMESTAMP: Kind.TIMESTAMP},
+    {
+        BASKET_ID: Kind.STRING,
+        SESSION_ID: Kind.STRING,
+        QUANTITY: Kind.NUMBER,
+        PRICE: Kind.NUMBER,
+        STORE_ID: Kind.STRING,
+        CHANNEL: Kind.STRING,
+    },
+)
+ITEMS = Table("items", {ITEM_ID: Kind.STRING}, {PRICE: Kind.NUMBER}, (ITEM_ID,))
+USERS = Table("users", {USER_ID: Kind.STRING}, {}, (USER_ID,))
+
+# --- reserved indices of every id vocabulary (the convention of keras.layers.StringLookup) -----------------------------
+PADDING = 0  # no event, no item: masked everywhere
+UNKNOWN = 1  # the out-of-vocabulary bucket
+FIRST_KNOWN = 2
+
+# --- the recommender's exported signatures ----------------------------------------------------------------------------
+SERVING_DEFAULT = "serving_default"
+SCORE_SIGNATURE = "score"
+USER_EMBEDDING = "user_embedding"
+ITEM_EMBEDDING = "item_embedding"
+HISTORY_ITEM_ID = "history_item_id"
+HISTORY_EVENT_TYPE = "history_event_type"
+HISTORY_TIMESTAMP = "history_timestamp"
+EXCLUDE_ITEM_ID = "exclude_item_id"
+CANDIDATE_ITEM_ID = "candidate_item_id"
+K = "k"
+EMBEDDING = "embedding"
+PROBABILITY = "probability"
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong: the message is one line that names the thing, the value and the remedy.
+
+    Every command prints it without a traceback and exits with status 2.
+    """

@@ -1,0 +1,236 @@
+"""The two-tower recommender with an LSTM behaviour-sequence branch, a repeat head and a purchase-probability head.
+
+    logit(query, item) = <query tower, item tower> + item bias + repeat head        -> ranking (softmax)
+    log odds(query, item) = <score query, item tower> + score bias + repeat head    -> purchase probability (sigmoid)
+
+The query's history is embedded with the item tower's own vectors, so both towers learn one item space.
+"""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from data_pipelines.schema import FIRST_KNOWN
+from models.attributes import AttributeSpec
+from models.history import read_history, segment_sum
+from models.item_tower import ItemTower
+from models.losses import NEVER, full_softmax_loss, sampled_softmax_loss, score_loss
+from models.query_tower import QueryTower
+from models.recommender import FeaturesLike
+from models.repeat_head import RepeatHead, past_items
+
+Tensor = Any
+RANKING, LOG_ODDS = 0, 1  # outputs of the repeat head
+
+
+@keras.saving.register_keras_serializable(package="supplytower")
+class TwoTower(keras.Model):
+    """Rank the catalogue for a request and estimate purchase probabilities.
+
+    Called with the dictionary of arrays that `data_pipelines.datasets.batches` yields: `user` and `time` `[batch]`,
+    `event_item`, `event_type`, `event_time` `[batch, length]`.
+
+    Args:
+        item_specs: item attributes.
+        user_specs: user attributes.
+        n_items: item vocabulary size.
+        n_users: user vocabulary size.
+        n_event_types: event type vocabulary size.
+        dim: width of item and query vectors.
+        id_dropout: probability that an item's id is hidden in a training step.
+        repeat_units: hidden width of the repeat head; 0 leaves it out.
+        repeat_dropout: dropout in the repeat head.
+        loss: `full` softmax over the catalogue, or `sampled` (in-batch and uniform negatives, logQ-corrected).
+        n_negatives: uniformly drawn items per batch, for the score head and as the mixed negatives of `sampled`.
+        temperature: divides the ranking logits of the sampled loss.
+        score_weight: weight of the score head's loss.
+        query: arguments of the query tower beyond the vocabularies.
+    """
+
+    def __init__(
+        self,
+        item_specs: list[AttributeSpec],
+        user_specs: list[AttributeSpec],
+        n_items: int,
+        n_users: int,
+        n_event_types: int,
+        dim: int = 64,
+        id_dropout: float = 0.1,
+        repeat_units: int = 32,
+        repeat_dropout: float = 0.1,
+        loss: str = "full",
+        n_negatives: int = 512,
+        temperature: float = 1.0,
+        score_weight: float = 1.0,
+        query: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.arguments = {
+            "item_specs": item_specs,
+            "user_specs": user_specs,
+            "n_items": n_items,
+            "n_users": n_users,
+            "n_event_types": n_event_types,
+            "dim": dim,
+            "id_dropout": id_dropout,
+            "repeat_units": repeat_units,
+            "repeat_dropout": repeat_dropout,
+            "loss": loss,
+            "n_negatives": n_negatives,
+            "temperature": temperature,
+            "score_weight": score_weight,
+            "query": query or {},
+        }
+        self.n_items, self.loss_kind, self.n_negatives = n_items, loss, n_negatives
+        self.temperature, self.score_weight = temperature, score_weight
+        self.item_tower = ItemTower(item_specs, n_items, dim, id_dropout, name="item_tower")
+        self.query_tower = QueryTower(user_specs, n_users, n_event_types, dim, **(query or {}), name="query_tower")
+        self.score_query = keras.layers.Dense(dim, name="score_query")
+        self.repeat_head = RepeatHead(repeat_units, 2, repeat_dropout, name="repeat_head") if repeat_units else None
+        self.seed_generator = keras.random.SeedGenerator()
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.ranking_loss_tracker = keras.metrics.Mean(name="ranking_loss")
+        self.score_loss_tracker = keras.metrics.Mean(name="score_loss")
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the item biases; the score bias starts at the odds of one item in the catalogue."""
+        self.item_bias = self.add_weight(shape=(self.n_items,), initializer="zeros", name="item_bias")
+        rare = keras.initializers.Constant(-math.log(self.n_items))
+        self.score_bias = self.add_weight(shape=(self.n_items,), initializer=rare, name="score_bias")
+        self.calibration = self.add_weight(shape=(2,), initializer="zeros", trainable=False, name="calibration")
+        self.calibration.assign([1.0, 0.0])  # Platt scaling: slope and intercept
+        uniform = keras.initializers.Constant(1.0 / self.n_items)
+        self.target_share = self.add_weight(
+            shape=(self.n_items,), initializer=uniform, trainable=False, name="target_share"
+        )
+        self.built = True
+
+    def set_tables(self, items: FeaturesLike, users: FeaturesLike) -> None:
+        """Fill in the encoded attributes of all items and users; call once, before training."""
+        self.item_tower.attributes.set_table(items)
+        if self.query_tower.use_user:
+            self.query_tower.user_attributes.set_table(users)
+
+    def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
+        """Run both towers.
+
+        Returns:
+            `query` and `score_query` `[batch, dim]`; with a repeat head `past_item` `[batch, length]` and `past_logits`
+            `[batch, length, 2]`; and `items` `[n_items, dim]` unless the loss is sampled and the model is training.
+        """
+        if training and self.loss_kind == "sampled":
+            return self.answer(inputs, None, training=True)
+        return self.answer(inputs, self.item_tower.all_items(training=training), training=training)
+
+    def answer(self, inputs: dict[str, Tensor], items: Tensor | None, training: bool = False) -> dict[str, Tensor]:
+        """As `call`, with the vectors of all items given (serving computes them once), or None to embed what is needed."""
+        history = read_history(inputs["event_item"], inputs["event_type"], inputs["event_time"], inputs["time"])
+        events = history.last(self.query_tower.sequence_events)
+
+        def embed(index: Tensor, project: Any = lambda vectors: vectors) -> Tensor:
+            if items is None:
+                return project(self.item_tower(index, training=training))
+            return ops.take(project(items), index, axis=0)
+
+        real = ops.cast(events.mask, self.compute_dtype)[..., None]
+        vectors = embed(events.item) * real  # [batch, length, dim]
+        query = self.query_tower(inputs["user"], inputs["time"], history, events, vectors, training=training)
+        outputs = {"query": query, "score_query": self.score_query(query)}
+        if items is not None:
+            outputs["items"] = items
+        if self.repeat_head is not None:
+            past = past_items(history)
+            by_item = embed(past.item, self.repeat_head.from_item)
+            outputs["past_item"] = past.item
+            outputs["past_logits"] = ops.cast(self.repeat_head(past, query, by_item, training=training), "float32")
+        return outputs
+
+    def ranking_logits(self, outputs: dict[str, Tensor]) -> Tensor:
+        """Logits of the whole catalogue, `[batch, n_items]`; padding and unknown are never ranked."""
+        logits = ops.matmul(outputs["query"], ops.transpose(outputs["items"])) + self.item_bias
+        return self._mask_reserved(ops.cast(logits, "float32") + self._past_by_item(outputs)[..., RANKING])
+
+    def log_odds(self, outputs: dict[str, Tensor]) -> Tensor:
+        """Calibrated log odds that the user takes each item next, `[batch, n_items]`."""
+        logits = ops.matmul(outputs["score_query"], ops.transpose(outputs["items"])) + self.score_bias
+        logits = ops.cast(logits, "float32") + self._past_by_item(outputs)[..., LOG_ODDS]
+        return self._mask_reserved(logits * self.calibration[0] + self.calibration[1])
+
+    def _mask_reserved(self, logits: Tensor) -> Tensor:
+        return ops.where(ops.arange(self.n_items)[None, :] < FIRST_KNOWN, NEVER, logits)
+
+    def _past_by_item(self, outputs: dict[str, Tensor]) -> Tensor:
+        """The repeat head's logits spread over the catalogue, `[batch, n_items, 2]`."""
+        if self.repeat_head is None:
+            return ops.zeros((1, self.n_items, 2))
+        return segment_sum(outputs["past_logits"], outputs["past_item"], self.n_items)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Tensor:
+        """Weighted sum of the ranking and the score loss, averaged over the real queries of the batch."""
+        weight = y["weight"] / ops.maximum(ops.sum(y["weight"]), 1.0)
+        drawn = keras.random.randint((self.n_negatives,), FIRST_KNOWN, self.n_items, seed=self.seed_generator)
+        losses = self._sampled_losses if self.loss_kind == "sampled" and training else self._full_losses
+        ranking, score = losses(y_pred, y["target_item"], drawn)
+        ranking, score = ops.sum(ranking * weight), ops.sum(score * weight)
+        self.ranking_loss_tracker.update_state(ranking)
+        self.score_loss_tracker.update_state(score)
+        loss = ranking + self.score_weight * score
+        self.loss_tracker.update_state(loss)
+        return loss
+
+    def _full_losses(self, outputs: dict[str, Tensor], target: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Ranking loss over the whole catalogue, score loss on the drawn items; `[batch]` each."""
+        items, past = outputs["items"], self._past_by_item(outputs)  # [batch, n_items, 2]
+        logits = ops.matmul(outputs["query"], ops.transpose(items)) + self.item_bias
+        logits = self._mask_reserved(ops.cast(logits, "float32") + past[..., RANKING])
+        negative = ops.matmul(outputs["score_query"], ops.transpose(ops.take(items, drawn, axis=0)))
+        negative = negative + ops.take(self.score_bias, drawn)  # [batch, n_negatives]
+        positive = ops.einsum("bd,btd->bt", outputs["score_query"], ops.take(items, target, axis=0))
+        positive = positive + ops.take(self.score_bias, target)  # [batch, max_targets]
+        if self.repeat_head is not None:
+            negative = negative + ops.take(past[..., LOG_ODDS], drawn, axis=1)
+            positive = positive + ops.take_along_axis(past[..., LOG_ODDS], target, axis=1)
+        offset = math.log(self.n_items / self.n_negatives)
+        return full_softmax_loss(logits, target), score_loss(positive, target, negative, drawn, offset)
+
+    def _sampled_losses(self, outputs: dict[str, Tensor], target: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Both losses on in-batch targets and the drawn items; one target per query counts. `[batch]` each."""
+        batch = ops.shape(target)[0]
+        candidate = ops.concatenate([target[:, 0], drawn])  # [n_candidates]
+        own = ops.arange(batch, dtype="int32")
+        items = self.item_tower(candidate, training=True)
+        logits = ops.matmul(outputs["query"], ops.transpose(items)) + ops.take(self.item_bias, candidate)
+        odds = ops.matmul(outputs["score_query"], ops.transpose(items)) + ops.take(self.score_bias, candidate)
+        if self.repeat_head is not None:
+            past = self._past_by_candidate(outputs, candidate)
+            logits, odds = logits + past[..., RANKING], odds + past[..., LOG_ODDS]
+        expected = ops.take(self.target_share, candidate) * ops.cast(batch, "float32") + self.n_negatives / self.n_items
+        ranking = sampled_softmax_loss(
+            ops.cast(logits, "float32"), candidate, ops.log(expected), own, target, self.temperature
+        )
+        positive = ops.take_along_axis(odds, own[:, None], axis=1)
+        offset = math.log(self.n_items / self.n_negatives)
+        return ranking, score_loss(positive, target[:, :1], odds[:, batch:], drawn, offset)
+
+    def _past_by_candidate(self, outputs: dict[str, Tensor], candidate: Tensor) -> Tensor:
+        """The repeat head's logits at the candidates, `[batch, n_candidates, 2]`, without a catalogue-wide matrix."""
+        n_candidates = ops.shape(candidate)[0]
+        column = ops.arange(1, n_candidates + 1, dtype="int32")
+        # an item drawn twice has two columns: one of them stands for both
+        column_of = ops.scatter_update(ops.zeros((self.n_items,), "int32"), candidate[:, None], column)
+        spread = segment_sum(outputs["past_logits"], ops.take(column_of, outputs["past_item"]), n_candidates + 1)
+        return ops.take(spread, ops.take(column_of, candidate), axis=1)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The running losses."""
+        return [self.loss_tracker, self.ranking_loss_tracker, self.score_loss_tracker]
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), **self.arguments}

@@ -1,0 +1,118 @@
+"""The `supplytower` command: a table of contents.
+
+Each command is the `main` of the module named here, so `supplytower train recommender` and
+`python -m training.train_recommender` are the same code. Modules are imported when they are asked for: help must not
+wait for TensorFlow.
+"""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line of the table of contents.
+
+    Args:
+        module: the module whose `main(argv)` runs it.
+        summary: what it does, in one line.
+    """
+
+    module: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Command] = {
+    "data prepare": Command("data_pipelines.prepare", "read, check and clean events; write a data folder"),
+    "train recommender": Command("training.train_recommender", "train the two-tower model; write a run folder"),
+    "tune recommender": Command("training.tune_recommender", "search for better settings of the recommender"),
+    "evaluate recommender": Command("training.evaluate_recommender", "measure a run beside honest baselines"),
+    "export recommender": Command("training.export_recommender", "write a SavedModel for TensorFlow Serving"),
+    "recommend": Command("training.recommend", "score every user with an exported model; write a table"),
+}
+
+INTRODUCTION = """\
+usage: supplytower COMMAND [options]
+
+Train, measure, export and run a deep learning recommender for a shop, from raw events to TensorFlow Serving.
+"""
+
+EXAMPLE = """\
+from raw events to recommendations:
+  supplytower data prepare --source complete-journey --out build/data
+  supplytower train recommender --data build/data --out build/runs/first --preset quick
+  supplytower evaluate recommender --run build/runs/first --data build/data
+  supplytower export recommender --run build/runs/first --models build/models
+  supplytower recommend --models build/models --data build/data --k 20 --out build/recs.parquet
+  tensorboard --logdir build/runs
+
+`supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` starts with.
+
+    Args:
+        argv: the words after `supplytower`; those of the process if None.
+
+    Returns:
+        The exit status: that of the command, 0 after help, 2 for an unknown command, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] in ([], ["-h"], ["--help"], ["help"]):
+        print(f"{INTRODUCTION}\ncommands:\n{_listing(COMMANDS)}\n\n{EXAMPLE}")
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"supplytower {_version()}")
+        return 0
+    for length in (2, 1):
+        command = COMMANDS.get(" ".join(words[:length]))
+        if command is not None:
+            return _start(command, words[length:])
+    group = {name: command for name, command in COMMANDS.items() if name.split()[0] == words[0]}
+    if group and words[1:] in ([], ["-h"], ["--help"]):
+        print(f"usage: supplytower {words[0]} COMMAND [options]\n\ncommands:\n{_listing(group)}")
+        return 0
+    typed = " ".join(words[:2] if group else words[:1])
+    print(f"error: unknown command {typed!r}; {_remedy(words)}", file=sys.stderr)
+    return 2
+
+
+def _start(command: Command, argv: Sequence[str]) -> int:
+    try:
+        return int(importlib.import_module(command.module).main(argv))
+    except KeyboardInterrupt:  # while the module was still being imported; later on the command sees to it
+        return 130
+
+
+def _listing(commands: Mapping[str, Command]) -> str:
+    width = max(map(len, COMMANDS))
+    return "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in commands.items())
+
+
+def _remedy(words: Sequence[str]) -> str:
+    """The closest command, also for one that was typed in the wrong order or without its first word."""
+    names = {name: name for name in COMMANDS}
+    names |= {" ".join(reversed(name.split())): name for name in COMMANDS}
+    for typed in (" ".join(words[:2]), words[0]):
+        close = difflib.get_close_matches(typed, names, n=1, cutoff=0.7)
+        if close:
+            return f"did you mean `supplytower {names[close[0]]}`?"
+    groups = {name.split()[0] for name in COMMANDS}
+    return f"see `supplytower {words[0]} --help`" if words[0] in groups else "see `supplytower --help`"
+
+
+def _version() -> str:
+    from importlib import metadata  # slow to import, and seldom needed
+
+    try:
+        return metadata.version("supplytower")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,150 @@
+"""Settings of a recommender run: how the data is divided, what the model is, how it is trained.
+
+The defaults are what validation chose on Complete Journey (see benchmarks/RESULTS.md); the presets are YAML files beside
+this module.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from data_pipelines.schema import InputError
+from data_pipelines.splits import Split, SplitConfig
+from models.attributes import attribute_specs
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class RecommenderConfig(SplitConfig):
+    """Everything that decides a run, beside the data. Same settings, same data, same weights."""
+
+    seed: int = 1
+    """Seeds the initial weights, the order of the training questions and dropout."""
+    refit: bool = True
+    """After validation chose the number of rounds, train anew with the validation questions included, then test."""
+    final: bool = False
+    """After validation chose the number of rounds, train anew on everything, the test included: for production."""
+
+    dim: int = 64
+    """Width of item and query vectors."""
+    lstm_units: int = 64
+    """Width of the LSTM over the last baskets; 0 leaves the branch out."""
+    history_length: int = 1024
+    """Most recent events of a user that the model sees at all (repeat statistics)."""
+    sequence_events: int = 256
+    """Most recent events that the LSTM and the decayed bags see."""
+    sequence_baskets: int = 32
+    """LSTM steps; a step is one basket (one event where every event has its own time)."""
+    bag_half_lives_days: tuple[float, ...] = (14.0, 90.0)
+    """One decayed bag of history per half-life; empty leaves the branch out."""
+    use_user: bool = True
+    """Whether the query tower sees user id and user attributes."""
+    use_context: bool = True
+    """Whether the query tower sees weekday, hour and the time since the last event."""
+    repeat_units: int = 32
+    """Hidden width of the repeat head; 0 leaves it out."""
+    id_dropout: float = 0.1
+    """Probability that an item's id is hidden in a training step, so that its attributes must speak."""
+    user_dropout: float = 0.3
+    """Probability that a user's id and attributes are hidden in a training step."""
+    dropout: float = 0.2
+    """Share of history events, and of joined query features, dropped in a training step."""
+    repeat_dropout: float = 0.1
+    """Dropout in the repeat head."""
+
+    loss: Literal["auto", "full", "sampled"] = "auto"
+    """Softmax over the whole catalogue or over sampled items; `auto` samples above 200,000 items."""
+    n_negatives: int = 512
+    """Items drawn per batch for the score head, and as mixed negatives of the sampled loss."""
+    temperature: float = 1.0
+    """Divides the ranking logits of the sampled loss."""
+    score_weight: float = 1.0
+    """Weight of the score head's loss beside the ranking loss; 0 trains without it."""
+    max_targets: int = 64
+    """Targets of one question that count in training."""
+
+    batch_size: int = 256
+    """Questions per training step."""
+    learning_rate: float = 0.002
+    """Peak learning rate of AdamW."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on after `warmup_steps`: down to 5 % over `epochs`, or level."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises from zero."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of AdamW."""
+    epochs: int = 4
+    """Passes over the training questions at the most."""
+    rounds_per_epoch: int = 2
+    """Validations (and checkpoints) per pass."""
+    patience: int = 3
+    """Rounds without a better validation figure after which training stops."""
+    monitor: Literal["ndcg@10", "recall@10"] = "ndcg@10"
+    """The validation figure that decides."""
+    max_train_queries: int = 0
+    """Train on a random sample of the questions (0: all)."""
+    checkpoint_steps: int = 0
+    """Also save every so many steps within a round (0: only between rounds); a killed run resumes from the last save."""
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    """`auto`: mixed bfloat16 on a GPU, float32 on a CPU."""
+    jit_compile: Literal["auto", "true", "false"] = "auto"
+    """Compile the step with XLA; `auto`: on a GPU only, where it pays."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for name in (
+            "dim batch_size epochs rounds_per_epoch history_length sequence_events sequence_baskets n_negatives".split()
+        ):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: must be at least 1")
+        for name in "id_dropout user_dropout dropout repeat_dropout".split():
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: must be at least 0 and below 1")
+        if not (self.lstm_units or self.bag_half_lives_days or self.use_user or self.use_context):
+            raise InputError("lstm_units=0: the query tower has no branch left; keep at least one")
+        if self.learning_rate <= 0 or self.temperature <= 0:
+            raise InputError(f"learning_rate={self.learning_rate}, temperature={self.temperature}: must be above 0")
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """The settings of a preset, `quick` or `full`."""
+    preset: dict[str, Any] = yaml.safe_load((PRESETS / f"{name}.yaml").read_text()) or {}
+    return preset
+
+
+SAMPLED_ABOVE = 200_000
+
+
+def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:
+    """Constructor arguments of `models.two_tower.TwoTower` for a run on this split."""
+    loss = config.loss
+    if loss == "auto":
+        loss = "sampled" if split.items.size > SAMPLED_ABOVE else "full"
+    return {
+        "item_specs": attribute_specs(split.items),
+        "user_specs": attribute_specs(split.users),
+        "n_items": split.items.size,
+        "n_users": split.users.size,
+        "n_event_types": len(split.event_types),
+        "dim": config.dim,
+        "id_dropout": config.id_dropout,
+        "repeat_units": config.repeat_units,
+        "repeat_dropout": config.repeat_dropout,
+        "loss": loss,
+        "n_negatives": config.n_negatives,
+        "temperature": config.temperature,
+        "score_weight": config.score_weight,
+        "query": {
+            "lstm_units": config.lstm_units,
+            "sequence_events": config.sequence_events,
+            "sequence_baskets": config.sequence_baskets,
+            "bag_half_lives_days": list(config.bag_half_lives_days),
+            "use_user": config.use_user,
+            "use_context": config.use_context,
+            "user_dropout": config.user_dropout,
+            "dropout": config.dropout,
+        },
+    }

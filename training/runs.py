@@ -1,0 +1,115 @@
+"""A run's folder: what was asked, on which data, with which code, and what came out.
+
+RUN/config.yaml      resolved settings
+RUN/run.json         data fingerprint, git revision, environment, device
+RUN/metrics.json     the training record and, later, the evaluation
+RUN/model.npz        the chosen weights with the model's arguments
+RUN/checkpoints/     what `--resume` needs
+RUN/tensorboard/     event files
+"""
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_pipelines import atomic
+from data_pipelines.config import resolve, to_yaml
+from data_pipelines.schema import InputError
+from data_pipelines.splits import HoldOut, Split, load_split, read_manifest
+from training.recommender_config import RecommenderConfig
+from training.two_tower_recommender import TwoTowerRecommender
+
+CONFIG, RECORD, METRICS, MODEL = "config.yaml", "run.json", "metrics.json", "model.npz"
+CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        name: the folder's name.
+        path: the folder.
+        config: its settings.
+        split: the data, divided as it was for the run.
+        recommender: the trained model.
+    """
+
+    name: str
+    path: Path
+    config: RecommenderConfig
+    split: Split
+    recommender: TwoTowerRecommender
+
+
+def start_run(path: Path, config: RecommenderConfig, data: Path, *, resume: bool, device: str) -> None:
+    """Create the run's folder, or check that the one there is the same run.
+
+    Raises:
+        InputError: if the folder holds a run and `resume` is not set, or the settings or the data differ from that run's.
+    """
+    fingerprint = read_manifest(data)["fingerprint"]
+    if (path / RECORD).exists():
+        if not resume:
+            raise InputError(f"{path} already holds a run; continue it with --resume, or give another --out")
+        _require_data(path, data)
+        if resolve(RecommenderConfig, file=path / CONFIG) != config:
+            raise InputError(f"{path}: the settings differ from {path / CONFIG}; resume with the same ones")
+        return
+    record = {
+        "data": str(data.resolve()),
+        "fingerprint": fingerprint,
+        "git": _git_revision(),
+        "device": device,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "packages": {name: version(name) for name in ("tensorflow", "keras", "numpy", "polars")},
+    }
+    atomic.write_text(path / CONFIG, to_yaml(config))
+    atomic.write_json(path / RECORD, record)
+
+
+def load_run(path: Path, data: Path) -> Run:
+    """Load a trained run with its data.
+
+    Raises:
+        InputError: if there is no finished run, or it was trained on other data.
+    """
+    if not (path / MODEL).exists():
+        raise InputError(
+            f"{path}: no trained model there; finish `supplytower train recommender --out {path} --resume`"
+        )
+    _require_data(path, data)
+    config = resolve(RecommenderConfig, file=path / CONFIG)
+    hold_out: HoldOut = "nothing" if config.final else "validation"
+    split = load_split(data, config, hold_out)
+    return Run(path.name, path, config, split, TwoTowerRecommender.load(path / MODEL))
+
+
+def update_metrics(path: Path, key: str, value: Any) -> None:
+    """Set one key of the run's metrics.json and keep the others."""
+    file = path / METRICS
+    metrics = json.loads(file.read_text()) if file.exists() else {}
+    atomic.write_json(file, metrics | {key: value})
+
+
+def _require_data(path: Path, data: Path) -> None:
+    trained, given = json.loads((path / RECORD).read_text())["fingerprint"], read_manifest(data)["fingerprint"]
+    if trained != given:
+        raise InputError(
+            f"{path} was trained on other data ({trained[:12]}) than {data} ({given[:12]}); give the same --data"
+        )
+
+
+def _git_revision() -> str | None:
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

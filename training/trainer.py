@@ -1,0 +1,219 @@
+"""The training loop: rounds of steps, a validation after each, exact checkpoints.
+
+A round is a part of an epoch; after each one the model answers the validation questions and everything is saved. The loop
+runs `keras.Model.train_step` itself rather than `fit`, because that lets it measure how long steps wait for input, save
+in the middle of a round and continue there, and run under any `tf.distribute` strategy.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.progress import Progress
+
+from data_pipelines import datasets
+from data_pipelines.timelines import Queries, Timelines
+from models.two_tower import TwoTower
+from training import checkpoints
+from training.devices import Device
+from training.recommender_config import RecommenderConfig
+
+Logs = dict[str, float]
+LAST, BEST = "last.npz", "best.npz"
+
+
+@dataclass
+class Progressed:
+    """Where training stands; saved with every checkpoint.
+
+    Args:
+        round: completed rounds.
+        step: completed steps of the round under way.
+        best: the best validation figure so far.
+        best_round: the round (from 1) that reached it.
+        history: what was logged, a record per round.
+    """
+
+    round: int = 0
+    step: int = 0
+    best: float = -1.0
+    best_round: int = 0
+    history: list[Logs] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains one model on one set of questions.
+
+    Args:
+        model: the built model.
+        timelines: all events; questions only see what was before them.
+        queries: the training questions.
+        config: settings of the run.
+        device: where to run.
+        folder: where checkpoints go.
+        validate: returns the validation figures of the model as it is; None trains without validation.
+        log: called with (phase step, figures) every so often.
+    """
+
+    def __init__(
+        self,
+        model: TwoTower,
+        timelines: Timelines,
+        queries: Queries,
+        config: RecommenderConfig,
+        device: Device,
+        folder: Path,
+        validate: Callable[[], Logs] | None = None,
+        log: Callable[[int, Logs], None] = lambda step, logs: None,
+    ):
+        self.model, self.timelines, self.queries, self.config = model, timelines, queries, config
+        self.device, self.folder, self.validate, self.log = device, folder, validate, log
+        self.steps_per_epoch = len(self._plan(0).length)
+        self.optimizer = self._compile()
+        self.state = Progressed()
+
+    def resume(self) -> bool:
+        """Continue from the last checkpoint in the folder, if there is one."""
+        path = self.folder / LAST
+        if path.exists():
+            self.state = Progressed(**checkpoints.restore(path, self._variables()))
+        return path.exists()
+
+    def run(self, rounds: int, progress: Progress) -> Progressed:
+        """Train up to `rounds` rounds in all, or until validation has not improved for `patience` rounds."""
+        bar = progress.add_task("training", total=rounds * self._round_steps(0))
+        progress.advance(bar, self.state.round * self._round_steps(0) + self.state.step)
+        while self.state.round < rounds and not self._out_of_patience():
+            figures = self._train_round(lambda: progress.advance(bar))
+            if self.validate is not None:
+                figures |= self.validate()
+            self._finish_round(figures)
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if "@" in name or name == "loss")
+            progress.console.print(f"round {self.state.round:>2}  {shown}  {figures['seconds']:.0f} s")
+        progress.update(bar, completed=rounds * self._round_steps(0))
+        return self.state
+
+    def load_best(self) -> None:
+        """Put the best round's weights back."""
+        checkpoints.restore(self.folder / BEST, self.model.variables)
+
+    def _train_round(self, advance: Callable[[], None]) -> Logs:
+        epoch, part = divmod(self.state.round, self.config.rounds_per_epoch)
+        first, last = self._round_bounds(part)
+        began, waited, size = time.perf_counter(), 0.0, 0
+        for metric in self.model.metrics:
+            metric.reset_state()
+        batches = iter(self._batches(epoch, first + self.state.step, last))
+        logs: dict[str, Any] = {}
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            waited += time.perf_counter() - asked
+            if batch is None:
+                break
+            logs = self._step(batch)
+            size += 1
+            self.state.step += 1
+            advance()
+            if size % 20 == 0:
+                self.log(self._global_step(), {name: float(value) for name, value in logs.items()})
+            if self.config.checkpoint_steps and self.state.step % self.config.checkpoint_steps == 0:
+                self._save(LAST)
+        seconds = time.perf_counter() - began
+        figures = {name: float(value) for name, value in logs.items()}
+        return figures | {
+            "learning_rate": float(self.optimizer.learning_rate),
+            "input_wait_share": waited / max(seconds, 1e-9),
+            "questions_per_second": size * self.config.batch_size / max(seconds, 1e-9),
+            "seconds": seconds,
+        }
+
+    def _finish_round(self, figures: Logs) -> None:
+        state = self.state
+        if not np.isfinite(figures.get("loss", 0.0)):
+            raise FloatingPointError(
+                f"the loss became {figures['loss']} in round {state.round + 1}; lower learning_rate"
+            )
+        state.round, state.step = state.round + 1, 0
+        state.history.append(figures)
+        self.log(self._global_step(), figures)
+        value = figures.get(self.config.monitor, float(state.round))
+        if value > state.best:
+            state.best, state.best_round = value, state.round
+            checkpoints.save(self.folder / BEST, self.model.variables, {})
+        self._save(LAST)
+
+    def _out_of_patience(self) -> bool:
+        return self.validate is not None and self.state.round - self.state.best_round >= self.config.patience
+
+    def _save(self, name: str) -> None:
+        checkpoints.save(self.folder / name, self._variables(), vars(self.state))
+
+    def _variables(self) -> list[Any]:
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def _plan(self, epoch: int) -> datasets.EpochPlan:
+        config = self.config
+        plan = datasets.plan_epoch(
+            self.timelines,
+            self.queries,
+            batch_size=config.batch_size,
+            history_length=config.history_length,
+            seed=config.seed,
+            epoch=epoch,
+        )
+        return plan
+
+    def _round_bounds(self, part: int) -> tuple[int, int]:
+        edges = np.linspace(0, self.steps_per_epoch, self.config.rounds_per_epoch + 1).astype(int)
+        return int(edges[part]), int(edges[part + 1])
+
+    def _round_steps(self, part: int) -> int:
+        first, last = self._round_bounds(part)
+        return last - first
+
+    def _global_step(self) -> int:
+        epoch, part = divmod(self.state.round, self.config.rounds_per_epoch)
+        return epoch * self.steps_per_epoch + self._round_bounds(part)[0] + self.state.step
+
+    def _batches(self, epoch: int, first: int, last: int) -> Iterator[Any]:
+        plan = self._plan(epoch)
+        plan = datasets.EpochPlan(plan.rows[:last], plan.length[:last])
+        dataset = datasets.batches(self.timelines, self.queries, plan, max_targets=self.config.max_targets, start=first)
+        if self.device.strategy.num_replicas_in_sync > 1:
+            dataset = self.device.strategy.experimental_distribute_dataset(dataset)
+        return iter(dataset)
+
+    def _compile(self) -> Any:
+        config = self.config
+        total = max(config.epochs * self.steps_per_epoch, 1)
+        warmup = min(config.warmup_steps, total // 10)
+        peak = config.learning_rate
+        end = 0.05 if config.schedule == "cosine" else 1.0
+        schedule = (
+            keras.optimizers.schedules.CosineDecay(
+                0.0, max(total - warmup, 1), alpha=end, warmup_target=peak, warmup_steps=warmup
+            )
+            if warmup
+            else keras.optimizers.schedules.CosineDecay(peak, total, alpha=end)
+        )
+        with self.device.strategy.scope():
+            optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+            self.model.compile(optimizer=optimizer, jit_compile=self.device.jit_compile)
+            optimizer.build(self.model.trainable_variables)
+        strategy, model = self.device.strategy, self.model
+
+        @tf.function(reduce_retracing=True, jit_compile=self.device.jit_compile)
+        def step(inputs: Any, targets: Any) -> Any:
+            return model.train_step((inputs, targets))
+
+        if strategy.num_replicas_in_sync == 1:
+            self._step = lambda batch: step(*batch)
+        else:
+            self._step = tf.function(lambda batch: strategy.run(model.train_step, args=(batch,)))
+        return optimizer
