@@ -1,8 +1,8 @@
 """Named, counted cleaning steps: what is a record of an event, but not of what a user wants.
 
 Steps run in the order of `STEPS`, each on what the one before left, each as a Narwhals expression. They look at whole
-users and items without regard to time; a rule that would choose by popularity (`rare_items`) is therefore off by default
-and better applied to the training vocabulary, where it cannot see the test period (`min_item_users` of the split).
+users and items without regard to time. The rule that chooses by popularity (`rare_items`) is therefore off by default:
+its place is the training vocabulary, where it cannot see the test period (`min_item_users` of the split).
 """
 
 from collections.abc import Callable
@@ -38,8 +38,8 @@ class CleaningConfig:
     drop_non_positive_quantity: bool = True
     """Remove events whose quantity is zero or negative: returns, voided lines, coupons booked as items."""
     bulk_median_quantity: float = 50.0
-    """Remove items whose median quantity per event is larger: fuel by the millilitre, cable by the centimetre. Their rows
-    in the items table go too. 0 keeps them."""
+    """Remove items whose median quantity per event is larger: fuel by the millilitre, cable by the centimetre. Their
+    rows in the items table go too. 0 keeps them."""
     min_item_users: int = 1
     """Remove events of items that fewer users took. 1 keeps all; prefer the setting of the same name in training, which
     counts users in the training period only."""

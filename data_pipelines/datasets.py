@@ -35,7 +35,7 @@ class EpochPlan:
     length: npt.NDArray[np.int32]
 
     def shard(self, index: int, count: int) -> "EpochPlan":
-        """Every `count`-th batch, beginning with batch `index`; trailing batches that do not fill a round are dropped."""
+        """Every `count`-th batch from batch `index` on; trailing batches that do not fill a round are dropped."""
         usable = len(self.length) // count * count
         return EpochPlan(self.rows[index:usable:count], self.length[index:usable:count])
 

@@ -4,12 +4,13 @@ Runs carry it, so that a model is never evaluated on, or resumed with, other dat
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-NULL_LENGTH = np.uint32(2**32 - 1)
+NULL_LENGTH = 2**32 - 1
 
 
 def fingerprint(tables: Mapping[str, pl.DataFrame]) -> str:
@@ -25,27 +26,33 @@ def fingerprint(tables: Mapping[str, pl.DataFrame]) -> str:
     for name, table in sorted(tables.items()):
         for column in sorted(table.columns):
             digest.update(f"{name}.{column}:{table.height};".encode())
-            _update(digest, table[column])
+            for buffer in _buffers(table[column]):
+                digest.update(buffer)
     return digest.hexdigest()
 
 
-def _update(digest: "hashlib._Hash", values: pl.Series) -> None:
-    """Add one column: nulls are marked, so that null, zero and the empty string differ."""
+def _buffers(values: pl.Series) -> Iterator[bytes | memoryview]:
+    """The bytes of one column; nulls are marked, so that null, zero and the empty string differ."""
     kind = values.dtype
-    if isinstance(kind, pl.List):
-        digest.update(values.list.len().fill_null(NULL_LENGTH).to_numpy())
-        _update(digest, values.explode(empty_as_null=False, keep_nulls=False))
-    elif kind.is_integer() or kind.is_temporal():
-        _update_fixed(digest, values.to_physical().cast(pl.Int64), 0)
-    elif kind.is_numeric():
-        # + 0.0 turns -0.0, which equals 0.0, into it
-        _update_fixed(digest, values.cast(pl.Float64) + 0.0, 0.0)
+    if isinstance(kind, pl.Array):
+        yield from _buffers(values.arr.to_list())
+    elif isinstance(kind, pl.Struct):
+        yield _bytes(values.is_null().to_numpy())
+        for field in kind.fields:
+            yield from _buffers(values.struct.field(field.name))
+    elif isinstance(kind, pl.List):
+        yield _bytes(values.list.len().fill_null(NULL_LENGTH).to_numpy())
+        yield from _buffers(values.explode(empty_as_null=False, keep_nulls=False))
+    elif kind.is_numeric() or kind.is_temporal():
+        yield _bytes(values.is_null().to_numpy())
+        whole = kind.is_integer() or kind.is_temporal()
+        numbers = values.to_physical().cast(pl.Int64 if whole else pl.Float64).fill_null(0)
+        yield _bytes(numbers.to_numpy() + 0)  # turns -0.0, which equals 0.0, into it
     else:
-        texts = values.cast(pl.String)
-        digest.update(texts.str.len_bytes().fill_null(NULL_LENGTH).to_numpy())
-        digest.update(texts.str.join("").item().encode())
+        texts = values.bin.encode("hex") if isinstance(kind, pl.Binary) else values.cast(pl.String)
+        yield _bytes(texts.str.len_bytes().fill_null(NULL_LENGTH).to_numpy())
+        yield texts.str.join("").item().encode()
 
 
-def _update_fixed(digest: "hashlib._Hash", values: pl.Series, filler: float) -> None:
-    digest.update(values.is_null().to_numpy())
-    digest.update(values.fill_null(filler).to_numpy())
+def _bytes(values: npt.NDArray[np.generic]) -> memoryview:
+    return np.ascontiguousarray(values).data

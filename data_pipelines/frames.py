@@ -15,14 +15,15 @@ def materialise(frame: Lazy) -> Lazy:
     """Compute a frame once, where its engine keeps data, so that later queries do not run the whole chain again."""
     native = frame.to_native()
     if frame.implementation.is_polars():
-        return nw.from_native(native.collect(engine="streaming").lazy())
-    if frame.implementation.is_pyspark() or frame.implementation.is_pyspark_connect():
-        return nw.from_native(native.cache())
-    if frame.implementation.is_duckdb():
+        native = native.collect(engine="streaming").lazy()
+    elif frame.implementation.is_pyspark() or frame.implementation.is_pyspark_connect():
+        native = native.cache()
+    elif frame.implementation.is_duckdb():
         name = f"materialised_{uuid.uuid4().hex}"
         native.query("source", f"CREATE TEMP TABLE {name} AS SELECT * FROM source")
-        return nw.from_native(native.query("source", f"SELECT * FROM {name}"))
-    return frame
+        native = native.query("source", f"SELECT * FROM {name}")
+    computed: Lazy = nw.from_native(native)
+    return computed
 
 
 def rows(frame: Lazy) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ steps, and writes one folder:
 The folder appears when all of it is there; what stood in its place before is then removed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from data_pipelines.console import command_parser, console, progress, run
 from data_pipelines.fingerprint import fingerprint
 from data_pipelines.frames import Lazy
 from data_pipelines.quality import Checked, check_references, check_table
-from data_pipelines.report import Check, QualityReport, Severity
+from data_pipelines.report import QualityReport, Severity
 from data_pipelines.schema import (
     EVENT_TYPE,
     EVENTS,
@@ -52,7 +52,7 @@ EXAMPLES = (
 )
 
 
-# --- the command ----------------------------------------------------------------------------------------------------
+# --- the command -------------------------------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,11 +93,12 @@ def prepare(
     Raises:
         InputError: if the tables cannot be used, or `out` cannot be written.
     """
-    _require_replaceable(out)
+    _require_replaceable(out, folder)
+    read = _reader(source, folder)
     now = now or datetime.now(UTC).replace(tzinfo=None)
     with progress() as bar:
         task = bar.add_task("reading", total=4)
-        raw = _read(source, folder)
+        raw = read()
         bar.update(task, advance=1, description="checking")
         checked = {
             name: check_table(CONTRACT[name], table.frame, table.origin, now) for name, table in raw.tables.items()
@@ -118,21 +119,24 @@ def prepare(
     return report
 
 
-def _require_replaceable(out: Path) -> None:
+def _require_replaceable(out: Path, folder: Path | None) -> None:
     """Only an older prepared folder is replaced: `--out ~` must not empty a home directory."""
-    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+    prepared = all((out / name).is_file() for name in ("manifest.json", "quality.json", "events.parquet"))
+    if out.is_dir() and any(out.iterdir()) and not prepared:
         raise InputError(f"{out}: holds other files than prepared data; name a new folder with --out")
+    if folder is not None and folder.resolve().is_relative_to(out.resolve()):
+        raise InputError(f"--out {out} would replace --input {folder}; name another folder with --out")
 
 
-def _read(source: str, folder: Path | None) -> Source:
+def _reader(source: str, folder: Path | None) -> Callable[[], Source]:
     if source == "complete-journey":
-        return read_complete_journey(folder)
+        return lambda: read_complete_journey(folder)
     if folder is None:
         raise InputError("--source tables needs --input, the folder that holds events.parquet or events.csv")
-    return read_tables(folder)
+    return lambda: read_tables(folder)
 
 
-# --- the report --------------------------------------------------------------------------------------------------------
+# --- the report --------------------------------------------------------------------------------------------------
 
 
 def _report(raw: Source, checked: dict[str, Checked]) -> QualityReport:
@@ -155,7 +159,7 @@ def _require_usable(report: QualityReport, config: CleaningConfig) -> None:
             )
 
 
-# --- the tables ----------------------------------------------------------------------------------------------------------
+# --- the tables --------------------------------------------------------------------------------------------------
 
 
 def _tables(checked: dict[str, Checked], cleaned: Cleaned) -> dict[str, pl.DataFrame]:
@@ -199,7 +203,7 @@ def _collect(frame: Lazy) -> pl.DataFrame:
     return table
 
 
-# --- writing -------------------------------------------------------------------------------------------------------------
+# --- writing -----------------------------------------------------------------------------------------------------
 
 
 def _write(
@@ -217,13 +221,14 @@ def _write(
         table.write_parquet(folder / "quarantine" / f"{name}.parquet")
     write_json(folder / "quality.json", report.to_json())
     events = tables[EVENTS.name]
+    first, last = (str(time) for time in events[TIMESTAMP].sort()[[0, -1]].dt.strftime("%Y-%m-%dT%H:%M:%S"))
     manifest = {
         "source": raw.name,
         "version": VERSION,
         "fingerprint": fingerprint(tables),
         "tables": {name: table.height for name, table in tables.items()},
-        "first_event": events[TIMESTAMP].min().isoformat(),
-        "last_event": events[TIMESTAMP].max().isoformat(),
+        "first_event": first,
+        "last_event": last,
         "event_types": sorted(events[EVENT_TYPE].unique()),
         "cleaning": {step.name: step.removed for step in report.cleaning},
         "defaults": {**raw.defaults, "feature_ignore": _not_features(tables)},
@@ -232,14 +237,15 @@ def _write(
 
 
 def _not_features(tables: dict[str, pl.DataFrame]) -> list[str]:
-    """Attributes of types that no feature can be made of: nested records, bytes, times."""
-    ignored = set()
-    for name in (ITEMS.name, USERS.name):
-        for column, kind in tables[name].schema.items():
-            inner = kind.inner if isinstance(kind, pl.List) else kind
-            if inner.is_temporal() or inner.is_nested() or inner == pl.Binary:
-                ignored.add(column)
-    return sorted(ignored)
+    """Attributes of types that no feature can be made of: times, bytes, records, vectors."""
+    columns = {column: kind for name in (ITEMS.name, USERS.name) for column, kind in tables[name].schema.items()}
+    return sorted(column for column, kind in columns.items() if not _is_feature(kind))
+
+
+def _is_feature(kind: pl.DataType) -> bool:
+    if isinstance(kind, pl.List):
+        return isinstance(kind.inner, pl.String | pl.Categorical | pl.Enum) or kind.inner.is_integer()
+    return not (kind.is_temporal() or kind.is_nested() or isinstance(kind, pl.Binary))
 
 
 if __name__ == "__main__":

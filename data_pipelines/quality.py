@@ -1,8 +1,8 @@
 """Schema and content checks: typed rows on one side, rows that cannot be used and the reason on the other.
 
-A table that cannot be read as what it should be (a column is missing, a column of ids holds lists, nothing in it is a time)
-is an error of the whole file and raises. A row that cannot be used is set aside with its reason, an oddity that can be
-used is counted. Every rule is a Narwhals expression, so one pass of any engine evaluates them all.
+A table that cannot be read as what it should be (a column is missing, ids are lists, not one value is a time) is an
+error of the whole file and raises. A row that cannot be used is set aside with its reason; an oddity that can be used
+is counted. Every rule is a Narwhals expression, so one pass of any engine evaluates them all.
 """
 
 import difflib
@@ -17,7 +17,7 @@ import narwhals as nw
 from data_pipelines.frames import Lazy, count, height, materialise, rows, totals
 from data_pipelines.report import SAMPLE_ROWS, Check, Column, Severity, TableProfile
 from data_pipelines.schema import ITEM_ID, REASON, SOURCE_ROW, TIMESTAMP, USER_ID, InputError, Kind, Table
-from data_pipelines.timestamps import NUMBER, WHITESPACE, to_utc
+from data_pipelines.timestamps import NUMBER, WHITESPACE, with_utc
 
 CLOCK_SKEW = timedelta(days=1)
 """How far ahead of now a time may lie: clocks and forgotten time zones are off by hours, wrong years by more."""
@@ -71,45 +71,34 @@ def check_table(table: Table, frame: Lazy, origin: str, now: datetime) -> Checke
     schema = frame.collect_schema()
     _require_columns(table, [name for name in schema if name != SOURCE_ROW], origin)
     kinds = {name: kind for name, kind in (table.required | table.optional).items() if name in schema}
-    typed = {_typed(name): _convert(name, kind, schema[name], origin) for name, kind in kinds.items()}
-    converted = materialise(frame.with_columns(**typed))
+    for name, kind in kinds.items():
+        frame = _convert(frame, name, kind, origin)
+    for name in table.key:
+        frame = frame.with_columns(nw.col(SOURCE_ROW).min().over(_typed(name)).alias(_first_row(name)))
     rules = list(_rules(table, kinds, schema, now))
-    marked = converted.with_columns(_first_reason(rules).alias(REASON))
+    marked = materialise(frame).with_columns(_first_reason(rules).alias(REASON))
     counts = totals(
         marked,
         rows=nw.len(),
         quarantined=count(~nw.col(REASON).is_null()),
-        **{f"rule {i}": count(rule.finds) for i, rule in enumerate(rules)},
-        **{f"null {name}": count(nw.col(name).is_null()) for name in schema},
-        **{f"value {name}": count(~nw.col(_typed(name)).is_null()) for name in kinds},
+        **{_found(i): count(rule.finds) for i, rule in enumerate(rules)},
+        **{_nulls(name): count(nw.col(name).is_null()) for name in schema},
+        **{_typed(name): count(~nw.col(_typed(name)).is_null()) for name in kinds},
     )
     if not counts["rows"]:
         raise InputError(f"{origin}: no rows; the table {table.name!r} must have at least one")
-    _require_values(table, counts, marked, origin)
-    profile = TableProfile(
-        table.name,
-        origin,
-        counts["rows"],
-        counts["quarantined"],
-        tuple(Column(name, str(dtype), counts[f"null {name}"]) for name, dtype in schema.items() if name != SOURCE_ROW),
-    )
-    checks = tuple(
-        Check(
-            table.name,
-            rule.name,
-            rule.severity,
-            found,
-            found / counts["rows"],
-            rule.remedy,
-            _samples(marked.filter(rule.finds), [*table.required, rule.column]),
-        )
-        for i, rule in enumerate(rules)
-        if (found := counts[f"rule {i}"])
-    )
+    _require_values(table, kinds, counts, marked, origin)
     columns = [nw.col(_typed(name)).alias(name) if name in kinds else nw.col(name) for name in schema]
-    good = marked.filter(nw.col(REASON).is_null()).select(*columns)
-    bad = marked.filter(~nw.col(REASON).is_null()).select(*schema, REASON)
-    return Checked(good, bad, profile, checks)
+    return Checked(
+        good=marked.filter(nw.col(REASON).is_null()).select(*columns),
+        bad=marked.filter(~nw.col(REASON).is_null()).select(*schema, REASON),
+        profile=_profile(table, origin, schema, counts),
+        checks=tuple(
+            _check(table, rule, counts[_found(i)], counts["rows"], marked)
+            for i, rule in enumerate(rules)
+            if counts[_found(i)]
+        ),
+    )
 
 
 def check_references(events: Lazy, items: Lazy | None) -> Iterator[Check]:
@@ -153,7 +142,7 @@ def check_references(events: Lazy, items: Lazy | None) -> Iterator[Check]:
         yield Check("events", "all events belong to a single user", Severity.WARNING, 1, 1.0, remedy)
 
 
-# --- the whole table -------------------------------------------------------------------------------------------------
+# --- the whole table ---------------------------------------------------------------------------------------------
 
 
 def _require_columns(table: Table, columns: list[str], origin: str) -> None:
@@ -168,13 +157,13 @@ def _require_columns(table: Table, columns: list[str], origin: str) -> None:
         raise InputError(f"{origin}: column {name!r} is missing (found {found}); {remedy}")
 
 
-def _require_values(table: Table, counts: dict[str, int], marked: Lazy, origin: str) -> None:
+def _require_values(table: Table, kinds: dict[str, Kind], counts: dict[str, int], marked: Lazy, origin: str) -> None:
     """A column in which not one value can be read holds something else."""
-    for name, kind in (table.required | table.optional).items():
-        present = counts["rows"] - counts.get(f"null {name}", counts["rows"])
+    for name, kind in kinds.items():
+        present = counts["rows"] - counts[_nulls(name)]
         if not present and name in table.required:
             raise InputError(f"{origin}: column {name!r} has no values; fill it in")
-        if present and not counts[f"value {name}"]:
+        if present and not counts[_typed(name)]:
             example = rows(marked.filter(~nw.col(name).is_null()).sort(SOURCE_ROW).select(name).head(1))[0][name]
             raise InputError(f"{origin}: column {name!r} holds no {_EXPECTED[kind]}: found e.g. {str(example)!r}")
 
@@ -185,7 +174,7 @@ _EXPECTED = {
     Kind.TIMESTAMP: "times (ISO 8601 such as 2017-11-27T05:00:00Z, or seconds since 1970)",
 }
 
-# --- columns -----------------------------------------------------------------------------------------------------------
+# --- columns -----------------------------------------------------------------------------------------------------
 
 
 def _typed(name: str) -> str:
@@ -193,10 +182,33 @@ def _typed(name: str) -> str:
     return f"__typed_{name}"
 
 
-def _convert(name: str, kind: Kind, dtype: nw.dtypes.DType, origin: str) -> nw.Expr:
-    converters = {Kind.STRING: _to_text, Kind.NUMBER: _to_number, Kind.TIMESTAMP: to_utc}
+def _first_row(key: str) -> str:
+    """The first row in the source with the same key."""
+    return f"__first_{key}"
+
+
+def _nulls(name: str) -> str:
+    """Name of the count of missing values in a column."""
+    return f"nulls {name}"
+
+
+def _found(rule: int) -> str:
+    """Name of the count of rows that a rule finds."""
+    return f"rule {rule}"
+
+
+def _profile(table: Table, origin: str, schema: nw.Schema, counts: dict[str, int]) -> TableProfile:
+    columns = [Column(name, str(kind), counts[_nulls(name)]) for name, kind in schema.items() if name != SOURCE_ROW]
+    return TableProfile(table.name, origin, counts["rows"], counts["quarantined"], tuple(columns))
+
+
+def _convert(frame: Lazy, name: str, kind: Kind, origin: str) -> Lazy:
+    """Add the converted column."""
     try:
-        return converters[kind](nw.col(name), dtype)
+        if kind is Kind.TIMESTAMP:
+            return with_utc(frame, name, _typed(name))
+        convert = _to_text if kind is Kind.STRING else _to_number
+        return frame.with_columns(convert(nw.col(name), frame.collect_schema()[name]).alias(_typed(name)))
     except InputError as error:
         raise InputError(f"{origin}: column {name!r} {error}; it must hold {_EXPECTED[kind]}") from None
 
@@ -206,12 +218,16 @@ def _to_text(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
         return column.cast(nw.String)
     if dtype.is_float():  # ids that pandas turned into floats because some were missing
         return nw.when(column.is_finite() & (column == column.floor())).then(column).cast(nw.Int64).cast(nw.String)
-    if dtype.is_decimal():
+    if isinstance(dtype, nw.Decimal):
         return column.cast(nw.Int64).cast(nw.String)
-    if dtype in (nw.String, nw.Categorical, nw.Enum):
+    if _is_text(dtype):
         text = column.cast(nw.String).str.strip_chars(WHITESPACE)
         return nw.when(text != "").then(text)
     raise InputError(f"holds {dtype}, not text")
+
+
+def _is_text(dtype: nw.dtypes.DType) -> bool:
+    return isinstance(dtype, nw.String | nw.Categorical | nw.Enum)
 
 
 def _to_number(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
@@ -227,7 +243,7 @@ def _to_number(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
     return nw.when(number.is_finite()).then(number)
 
 
-# --- rows --------------------------------------------------------------------------------------------------------------
+# --- rows --------------------------------------------------------------------------------------------------------
 
 
 def _rules(table: Table, kinds: dict[str, Kind], schema: nw.Schema, now: datetime) -> Iterator[_Rule]:
@@ -235,7 +251,8 @@ def _rules(table: Table, kinds: dict[str, Kind], schema: nw.Schema, now: datetim
         found, typed = nw.col(name), nw.col(_typed(name))
         required = name in table.required
         blank = found.is_null()
-        if schema[name] == nw.String:
+        if _is_text(schema[name]):
+            found = found.cast(nw.String)
             blank = blank | (found.str.strip_chars(WHITESPACE) == "")
         elif schema[name].is_float():
             blank = blank | found.is_nan()
@@ -244,7 +261,7 @@ def _rules(table: Table, kinds: dict[str, Kind], schema: nw.Schema, now: datetim
             yield _Rule(f"missing {name}", name, blank, Severity.QUARANTINED, "fill in the value")
         match kind:
             case Kind.STRING:
-                if schema[name] == nw.String:
+                if _is_text(schema[name]):
                     spaced = ~blank & (found != typed)
                     remedy = "trimmed; trim them in the source, or joins with other systems will miss them"
                     yield _Rule(f"{name} with surrounding spaces", name, spaced, Severity.WARNING, remedy)
@@ -262,7 +279,7 @@ def _rules(table: Table, kinds: dict[str, Kind], schema: nw.Schema, now: datetim
                 remedy = "kept; numbers are seconds since 1970: is 20170131 meant as a date? Write 2017-01-31"
                 yield _Rule(f"{name} before 1990", name, typed < nw.lit(ANCIENT), Severity.WARNING, remedy)
     for name in table.key:
-        repeated = nw.col(SOURCE_ROW) > nw.col(SOURCE_ROW).min().over(_typed(name))
+        repeated = nw.col(SOURCE_ROW) > nw.col(_first_row(name))
         remedy = "the first row is kept; remove the others"
         yield _Rule(f"duplicate {name}", name, repeated, Severity.QUARANTINED, remedy)
 
@@ -272,6 +289,11 @@ def _first_reason(rules: list[_Rule]) -> nw.Expr:
     fatal = [rule for rule in rules if rule.severity is Severity.QUARANTINED]
     good = nw.lit(None, nw.String)
     return reduce(lambda rest, rule: nw.when(rule.finds).then(nw.lit(rule.name)).otherwise(rest), reversed(fatal), good)
+
+
+def _check(table: Table, rule: _Rule, found: int, n_rows: int, marked: Lazy) -> Check:
+    samples = _samples(marked.filter(rule.finds), [*table.required, rule.column])
+    return Check(table.name, rule.name, rule.severity, found, found / n_rows, rule.remedy, samples)
 
 
 def _samples(found: Lazy, columns: list[str]) -> tuple[dict[str, str | None], ...]:

@@ -4,12 +4,14 @@ One object, two views: JSON for scripts (`quality.json`) and tables on the conso
 """
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -97,7 +99,7 @@ class QualityReport:
         """The report as the console shows it."""
         parts: list[RenderableType] = [self._tables()]
         if self.checks:
-            parts += [Text("findings", "bold"), *(_finding(check) for check in self.checks)]
+            parts += [Text("findings", "bold"), *(line for check in self.checks for line in _finding(check))]
         if self.cleaning:
             parts.append(self._cleaning())
         return Group(*parts)
@@ -117,15 +119,14 @@ class QualityReport:
         return grid
 
 
-def _finding(check: Check) -> Text:
-    text = Text.assemble(
-        ("  " + check.severity.value, _STYLES[check.severity]),
-        f"  {check.table}: {check.name}: {check.count:,} ({_percent(check.share)})\n    {check.remedy}",
-    )
+def _finding(check: Check) -> Iterator[RenderableType]:
+    severity = (check.severity.value, _STYLES[check.severity])
+    found = f" {check.table}: {check.name}: {check.count:,} ({_percent(check.share)})"
+    yield Padding(Text.assemble(severity, found), (0, 0, 0, 2))
+    yield Padding(Text(check.remedy), (0, 0, 0, 4))
     for sample in check.samples[:_SHOWN_SAMPLES]:
         values = ", ".join(f"{name}={'null' if value is None else repr(value)}" for name, value in sample.items())
-        text.append(f"\n      {values}", "dim")
-    return text
+        yield Padding(Text(values, "dim"), (0, 0, 0, 6))
 
 
 _STYLES = {Severity.ERROR: "bold red", Severity.QUARANTINED: "yellow", Severity.WARNING: "cyan"}

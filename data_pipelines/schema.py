@@ -6,7 +6,7 @@ Standard library only, imported by every other layer, so that a column or a sign
 from dataclasses import dataclass
 from enum import StrEnum
 
-# --- columns -----------------------------------------------------------------------------------------------------
+# --- columns ---
 USER_ID = "user_id"
 ITEM_ID = "item_id"
 EVENT_TYPE = "event_type"
@@ -75,12 +75,12 @@ EVENTS = Table(
 ITEMS = Table("items", {ITEM_ID: Kind.STRING}, {PRICE: Kind.NUMBER}, (ITEM_ID,))
 USERS = Table("users", {USER_ID: Kind.STRING}, {}, (USER_ID,))
 
-# --- reserved indices of every id vocabulary (the convention of keras.layers.StringLookup) -----------------------------
+# --- reserved indices of every id vocabulary (the convention of keras.layers.StringLookup) ---
 PADDING = 0  # no event, no item: masked everywhere
 UNKNOWN = 1  # the out-of-vocabulary bucket
 FIRST_KNOWN = 2
 
-# --- the recommender's exported signatures ----------------------------------------------------------------------------
+# --- the exported signatures ---
 SERVING_DEFAULT = "serving_default"
 SCORE_SIGNATURE = "score"
 USER_EMBEDDING = "user_embedding"

@@ -1,8 +1,8 @@
 """Times of any spelling as naive UTC datetimes, in expressions that every engine evaluates alike.
 
 Engines disagree about parsing: some raise on the first bad string, some guess a format, some know no time zones. So a
-string is checked against ISO 8601 here, cut into numbers, and turned into a day count by integer arithmetic; whatever does
-not fit becomes null, never an exception.
+string is checked against ISO 8601 here, cut into numbers, and turned into a day count by integer arithmetic; whatever
+does not fit becomes null, never an exception.
 
 Reference: H. Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`.
 """
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import narwhals as nw
 
+from data_pipelines.frames import Lazy
 from data_pipelines.schema import InputError
 
 WHITESPACE = " \t\r\n\v\f\u00a0\u2007\u202f\u3000\ufeff"
@@ -19,37 +20,44 @@ _CLOCK = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,9})?)?"
 _OFFSET = r"(Z|z|UTC|[+-]\d\d(:?\d\d)?)"
 _ISO_8601 = rf"^\d\d\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([Tt ]{_CLOCK}( ?{_OFFSET})?)?$"
 _EPOCH = datetime(1970, 1, 1)
-_MICROSECONDS_PER_SECOND = 1_000_000
+_PER_SECOND = 1_000_000
+_PER_DAY = 86_400 * _PER_SECOND
+_MICROSECONDS = "__microseconds"
+_TEXTS = ("__iso", "__body", "__offset")
+_PARTS = ("__number", "__year", "__month", "__day", "__days", "__seconds", "__fraction", "__shift")
 
 
-def to_utc(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
+def with_utc(frame: Lazy, column: str, into: str) -> Lazy:
     """Read a column as times.
 
     Args:
+        frame: a table.
         column: ISO 8601 strings (an offset is applied, its absence means UTC); numbers, as strings or not, since
-            1970-01-01 UTC in seconds, milliseconds, microseconds or nanoseconds, told apart by their size (10^11 seconds is
-            the year 5138); dates; datetimes with or without a time zone.
-        dtype: the column's type.
+            1970-01-01 UTC in seconds, milliseconds, microseconds or nanoseconds, told apart by their size (10^11
+            seconds is the year 5138); dates; datetimes with or without a time zone.
+        into: name of the new column of type `Datetime("us")`, naive UTC, null where there is no valid time.
 
     Returns:
-        An expression of type `Datetime("us")`, naive UTC, null where there is no valid time.
+        The frame with the new column.
 
     Raises:
         InputError: if no value of this type can be a time (booleans, lists); the message has no file or column yet.
     """
-    if isinstance(dtype, nw.Datetime):
-        if dtype.time_zone is not None:
-            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return column.cast(nw.Datetime("us"))
-    if dtype == nw.Date:
-        return column.cast(nw.Datetime("us"))
-    if dtype.is_integer():
-        return _from_microseconds(_scaled(column))
-    if dtype.is_numeric():
-        return _from_microseconds(_scaled(_finite(column.cast(nw.Float64))))
-    if dtype == nw.String:
-        return _from_microseconds(_string_microseconds(column.str.strip_chars(WHITESPACE)))
-    raise InputError(f"holds {dtype}, not times")
+    found, kind = nw.col(column), frame.collect_schema()[column]
+    if isinstance(kind, nw.Datetime):
+        if kind.time_zone is not None:
+            found = found.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return frame.with_columns(found.cast(nw.Datetime("us")).alias(into))
+    if kind == nw.Date:
+        return frame.with_columns(found.cast(nw.Datetime("us")).alias(into))
+    if isinstance(kind, nw.String | nw.Categorical | nw.Enum):
+        frame = _parse(frame, found)
+    elif kind.is_numeric():
+        number = found if kind.is_integer() else _finite(found.cast(nw.Float64))
+        frame = frame.with_columns(_scaled(number).alias(_MICROSECONDS))
+    else:
+        raise InputError(f"holds {kind}, not times")
+    return frame.with_columns(_to_datetime(nw.col(_MICROSECONDS)).alias(into)).drop(_MICROSECONDS)
 
 
 def _finite(number: nw.Expr) -> nw.Expr:
@@ -61,7 +69,7 @@ def _scaled(number: nw.Expr) -> nw.Expr:
     size = number.abs()
     scaled = (
         nw.when(size < 10**11)
-        .then(number * _MICROSECONDS_PER_SECOND)
+        .then(number * _PER_SECOND)
         .when(size < 10**14)
         .then(number * 1_000)
         .when(size < 10**17)
@@ -71,24 +79,52 @@ def _scaled(number: nw.Expr) -> nw.Expr:
     return scaled.round(0).cast(nw.Int64)
 
 
-def _from_microseconds(microseconds: nw.Expr) -> nw.Expr:
-    return (nw.lit(_EPOCH) + microseconds * nw.lit(timedelta(microseconds=1))).cast(nw.Datetime("us"))
+def _to_datetime(microseconds: nw.Expr) -> nw.Expr:
+    # in three parts, because DuckDB multiplies intervals by 32-bit integers
+    days, rest = microseconds // _PER_DAY, microseconds % _PER_DAY
+    seconds, fraction = rest // _PER_SECOND, rest % _PER_SECOND
+    units = ((days, timedelta(days=1)), (seconds, timedelta(seconds=1)), (fraction, timedelta(microseconds=1)))
+    return sum((number * nw.lit(unit) for number, unit in units), start=nw.lit(_EPOCH)).cast(nw.Datetime("us"))
 
 
-def _string_microseconds(text: nw.Expr) -> nw.Expr:
-    number = _scaled(_finite(nw.when(text.str.contains(NUMBER)).then(text).cast(nw.Float64)))
-    iso = nw.when(text.str.contains(_ISO_8601)).then(text)
-    year, month, day = (_whole(iso.str.slice(start, length)) for start, length in ((0, 4), (5, 2), (8, 2)))
-    body = iso.str.replace_all(rf" ?{_OFFSET}$", "")
-    hour, minute, second = (_whole(body.str.slice(start, 2)) for start in (11, 14, 17))
-    fraction = _whole(nw.concat_str(body.str.slice(20, 6), nw.lit("000000")).str.slice(0, 6))
-    offset = iso.str.replace_all(rf"^.{{10}}([Tt ]{_CLOCK} ?)?", "")
-    digits = offset.str.replace_all(r"[^0-9]", "")
-    shift = _whole(digits.str.slice(0, 2)) * 3_600 + _whole(digits.str.slice(2, 2)) * 60
-    shift = nw.when(offset.str.starts_with("-")).then(-shift).otherwise(shift)
-    seconds = _days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - shift
-    exists = ~iso.is_null() & (day <= _days_in_month(year, month))
-    return nw.coalesce(number, nw.when(exists).then(seconds * _MICROSECONDS_PER_SECOND + fraction))
+def _parse(frame: Lazy, text: nw.Expr) -> Lazy:
+    """Add `_MICROSECONDS` since 1970, null where the text is no time.
+
+    In stages that are columns: in one expression each part would be repeated wherever it is used, and SQL engines
+    would evaluate every repetition.
+    """
+    text = text.cast(nw.String).str.strip_chars(WHITESPACE)
+    frame = frame.with_columns(
+        __number=nw.when(text.str.contains(NUMBER)).then(text),
+        __iso=nw.when(text.str.contains(_ISO_8601)).then(text),
+    )
+    iso = nw.col("__iso")
+    frame = frame.with_columns(
+        __number=_finite(nw.col("__number").cast(nw.Float64)),
+        __body=iso.str.replace_all(rf" ?{_OFFSET}$", ""),
+        __offset=iso.str.replace_all(rf"^.{{10}}([Tt ]{_CLOCK} ?)?", ""),
+    )
+    body, digits = nw.col("__body"), nw.col("__offset").str.replace_all(r"[^0-9]", "")
+    frame = frame.with_columns(
+        __year=_whole(iso.str.slice(0, 4)),
+        __month=_whole(iso.str.slice(5, 2)),
+        __day=_whole(iso.str.slice(8, 2)),
+        __seconds=_whole(body.str.slice(11, 2)) * 3_600
+        + _whole(body.str.slice(14, 2)) * 60
+        + _whole(body.str.slice(17, 2)),
+        __fraction=_whole(nw.concat_str(body.str.slice(20, 6), nw.lit("000000")).str.slice(0, 6)),
+        __shift=_whole(digits.str.slice(0, 2)) * 3_600 + _whole(digits.str.slice(2, 2)) * 60,
+        __number=_scaled(nw.col("__number")),
+    )
+    year, month, day = nw.col("__year"), nw.col("__month"), nw.col("__day")
+    frame = frame.with_columns(
+        __days=nw.when(~iso.is_null() & (day <= _days_in_month(year, month))).then(_days(year, month, day)),
+        __shift=nw.when(nw.col("__offset").str.starts_with("-")).then(-nw.col("__shift")).otherwise(nw.col("__shift")),
+    )
+    seconds = nw.col("__days") * 86_400 + nw.col("__seconds") - nw.col("__shift")
+    microseconds = seconds * _PER_SECOND + nw.col("__fraction")
+    frame = frame.with_columns(nw.coalesce("__number", microseconds).alias(_MICROSECONDS))
+    return frame.drop(*_TEXTS, *_PARTS)
 
 
 def _whole(text: nw.Expr) -> nw.Expr:

@@ -1,7 +1,7 @@
-"""What a history tells about itself, derived in the graph from raw events, so that training and serving cannot differ.
+"""What a history tells about itself, derived in the graph from raw events: training and serving cannot differ.
 
-Everything is written with `keras.ops` on right-padded `[batch, length]` arrays. Events of one user that share a timestamp
-are one basket.
+Everything is written with `keras.ops` on right-padded `[batch, length]` arrays. Events of one user that share a
+timestamp are one basket.
 """
 
 from typing import Any, NamedTuple

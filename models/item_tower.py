@@ -1,8 +1,8 @@
 """Item tower: one vector per item from its id and its attributes.
 
-The vector is an id embedding plus the attribute embeddings: "what only this item is" plus "what kind of thing it is". In
-training an item's id is dropped now and then, which teaches the tower to embed from content alone; that is how an item
-that was never seen in training is embedded. Reference: Volkovs et al., "DropoutNet", NeurIPS 2017.
+The vector is an id embedding plus the attribute embeddings: "what only this item is" plus "what kind of thing it is".
+In training an item's id is dropped now and then, which teaches the tower to embed from content alone; that is how an
+item that was never seen in training is embedded. Reference: Volkovs et al., "DropoutNet", NeurIPS 2017.
 """
 
 from typing import Any

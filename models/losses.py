@@ -43,9 +43,10 @@ def sampled_softmax_loss(
 ) -> Tensor:
     """Softmax over sampled candidates with logQ correction and accidental hits masked.
 
-    The expected gradient matches the full softmax if the log of each candidate's sampling probability is *subtracted* from
-    its logit. A candidate that is another target of the same query is masked. Reference: Yi et al., "Sampling-Bias-
-    Corrected Neural Modeling for Large Corpus Item Recommendations", RecSys 2019; mixed negatives: Yang et al., WWW 2020.
+    The expected gradient matches the full softmax if the log of each candidate's sampling probability is *subtracted*
+    from its logit. A candidate that is another target of the same query is masked. Reference: Yi et al.,
+    "Sampling-Bias- Corrected Neural Modeling for Large Corpus Item Recommendations", RecSys 2019; mixed negatives: Yang
+    et al., WWW 2020.
 
     Args:
         logits: `[batch, n_candidates]`.
@@ -68,8 +69,8 @@ def sampled_softmax_loss(
 def score_loss(positive: Tensor, target: Tensor, negative: Tensor, candidate: Tensor, log_odds_offset: float) -> Tensor:
     """Sigmoid cross-entropy of purchase probability, positives against uniformly sampled items.
 
-    Sampling one in s of the other items multiplies the odds by s; adding `log s` in training lets the logit itself be the
-    one of the true probability. Reference: King and Zeng, "Logistic Regression in Rare Events Data", 2001.
+    Sampling one in s of the other items multiplies the odds by s; adding `log s` in training lets the logit itself be
+    the one of the true probability. Reference: King and Zeng, "Logistic Regression in Rare Events Data", 2001.
 
     Args:
         positive: `[batch, max_targets]` logits of the targets.

@@ -3,8 +3,8 @@
 Its branches, each optional so that an ablation can tell what earns its place:
 
 - an LSTM over the last baskets (Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR
-  2016): the items of a basket are summed and normalised by the square root of their number, and event type, time gap and
-  basket size are added; where every event has its own time, a basket is one event;
+  2016): the items of a basket are summed and normalised by the square root of their number, and event type, time gap
+  and basket size are added; where every event has its own time, a basket is one event;
 - bags of the history decayed by age at several half-lives (a linear, long memory beside the LSTM's short one);
 - the user's id and attributes; the weekday, hour and time since the last event of the request.
 """
@@ -19,6 +19,21 @@ from models.attributes import AttributeEmbedding, AttributeSpec
 from models.history import SECONDS_PER_DAY, History, segment_sum
 
 Tensor = Any
+ARGUMENTS = (
+    "user_specs",
+    "n_users",
+    "n_event_types",
+    "dim",
+    "lstm_units",
+    "sequence_events",
+    "sequence_baskets",
+    "bag_half_lives_days",
+    "use_user",
+    "use_context",
+    "user_dropout",
+    "dropout",
+    "use_cudnn",
+)
 
 
 @keras.saving.register_keras_serializable(package="supplytower")
@@ -159,8 +174,4 @@ class QueryTower(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        names = (
-            "user_specs n_users n_event_types dim lstm_units sequence_events sequence_baskets bag_half_lives_days "
-            "use_user use_context user_dropout dropout use_cudnn"
-        ).split()
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), **{name: getattr(self, name) for name in ARGUMENTS}}

@@ -1,7 +1,7 @@
 """The contract that every recommender fulfils, the two-tower model and each baseline alike.
 
-Models see plain index arrays (see `data_pipelines.timelines` for the concrete classes): item and user index 0 is padding
-and 1 is unknown, so that column `j` of a score matrix is item `j` of the vocabulary.
+Models see plain index arrays (see `data_pipelines.timelines` for the concrete classes): item and user index 0 is
+padding and 1 is unknown, so that column `j` of a score matrix is item `j` of the vocabulary.
 """
 
 from pathlib import Path

@@ -14,10 +14,11 @@ from keras import ops
 
 from data_pipelines.schema import FIRST_KNOWN, PADDING
 from models.history import History, segment_sum
+from models.item_statistics import N_STATISTICS
 
 Tensor = Any
-DECAY_HALF_LIVES_DAYS = (7.0, 28.0, 84.0)
-DECAY_HALF_LIVES_BASKETS = (3.0, 10.0)
+DECAY_HALF_LIVES_DAYS = (7.0, 28.0, 84.0, 250.0)
+DECAY_HALF_LIVES_BASKETS = (3.0, 10.0, 30.0, 100.0)
 
 
 class PastItems(NamedTuple):
@@ -45,7 +46,7 @@ def past_items(history: History) -> PastItems:
     basket = ops.cast(ops.take_along_axis(history.basket, position, axis=1), "float32")
 
     same = ops.equal(item[:, 1:], item[:, :-1])  # as the event before
-    edge = ops.ones_like(same[:, :1])
+    edge = ops.ones_like(item[:, :1], dtype="bool")
     first = ops.cast(ops.concatenate([edge, ops.logical_not(same)], axis=1), "float32")
     last = ops.cast(ops.concatenate([ops.logical_not(same), edge], axis=1), "float32")
     group = ops.cast(ops.cumsum(first, axis=1), "int32") - 1
@@ -93,22 +94,45 @@ class RepeatHead(keras.layers.Layer):
     """Logits for the distinct items of the history.
 
     Args:
+        n_items: item vocabulary size.
         units: hidden width.
         outputs: logits per item (ranking, purchase probability).
         dropout: dropout on the hidden units, the same for all past items of a query.
     """
 
-    def __init__(self, units: int = 32, outputs: int = 2, dropout: float = 0.1, **kwargs: Any):
+    def __init__(self, n_items: int, units: int = 32, outputs: int = 2, dropout: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
-        self.units, self.outputs, self.dropout = units, outputs, dropout
+        self.n_items, self.units, self.outputs, self.dropout = n_items, units, outputs, dropout
         self.from_features = keras.layers.Dense(units, name="from_features")
         self.from_query = keras.layers.Dense(units, use_bias=False, name="from_query")
         self.from_item = keras.layers.Dense(units, use_bias=False, name="from_item")
+        self.from_statistics = keras.layers.Dense(units, use_bias=False, name="from_statistics")
         self.hidden = keras.layers.Dense(units, activation="relu", name="hidden")
         self.output_layer = keras.layers.Dense(outputs, use_bias=False, name="output")
         self.drop = keras.layers.Dropout(
             dropout, noise_shape=(None, 1, None)
         )  # the same units for all past items: cheap
+
+    def build(self, *shapes: Any) -> None:
+        """Create the statistics table (zeros until assigned, see `models.item_statistics`)."""
+        self.statistics = self.add_weight(
+            shape=(self.n_items, N_STATISTICS), initializer="zeros", trainable=False, name="statistics"
+        )
+        self.built = True
+
+    def describe_items(self, index: Tensor, vectors: Tensor) -> Tensor:
+        """What conditions the head on an item: its vector and its rebuying statistics.
+
+        Args:
+            index: `[n]` or `[batch, length]` item index.
+            vectors: `[..., dim]` their vectors.
+
+        Returns:
+            `[..., units]`.
+        """
+        if not self.built:
+            self.build()
+        return self.from_item(vectors) + self.from_statistics(ops.take(self.statistics, index, axis=0))
 
     def call(self, past: PastItems, query: Tensor, by_item: Tensor, training: bool = False) -> Tensor:
         """Score the past items.
@@ -116,7 +140,7 @@ class RepeatHead(keras.layers.Layer):
         Args:
             past: the distinct items of each history.
             query: `[batch, dim]`.
-            by_item: `[batch, length, units]`, the past items' vectors after `from_item`.
+            by_item: `[batch, length, units]`, `describe_items` of the past items.
             training: whether to drop out.
 
         Returns:
@@ -129,4 +153,5 @@ class RepeatHead(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {**super().get_config(), "units": self.units, "outputs": self.outputs, "dropout": self.dropout}
+        arguments = {"n_items": self.n_items, "units": self.units, "outputs": self.outputs, "dropout": self.dropout}
+        return {**super().get_config(), **arguments}

@@ -10,15 +10,18 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 from keras import ops
 
 from data_pipelines.schema import FIRST_KNOWN
 from models.attributes import AttributeSpec
 from models.history import read_history, segment_sum
+from models.item_statistics import item_statistics
 from models.item_tower import ItemTower
 from models.losses import NEVER, full_softmax_loss, sampled_softmax_loss, score_loss
 from models.query_tower import QueryTower
-from models.recommender import FeaturesLike
+from models.recommender import FeaturesLike, TimelinesLike
 from models.repeat_head import RepeatHead, past_items
 
 Tensor = Any
@@ -89,7 +92,9 @@ class TwoTower(keras.Model):
         self.item_tower = ItemTower(item_specs, n_items, dim, id_dropout, name="item_tower")
         self.query_tower = QueryTower(user_specs, n_users, n_event_types, dim, **(query or {}), name="query_tower")
         self.score_query = keras.layers.Dense(dim, name="score_query")
-        self.repeat_head = RepeatHead(repeat_units, 2, repeat_dropout, name="repeat_head") if repeat_units else None
+        self.repeat_head = (
+            RepeatHead(n_items, repeat_units, 2, repeat_dropout, name="repeat_head") if repeat_units else None
+        )
         self.seed_generator = keras.random.SeedGenerator()
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.ranking_loss_tracker = keras.metrics.Mean(name="ranking_loss")
@@ -108,11 +113,33 @@ class TwoTower(keras.Model):
         )
         self.built = True
 
-    def set_tables(self, items: FeaturesLike, users: FeaturesLike) -> None:
-        """Fill in the encoded attributes of all items and users; call once, before training."""
+    def set_tables(self, items: FeaturesLike, users: FeaturesLike, timelines: TimelinesLike) -> None:
+        """Fill in the attributes of all items and users and the items' rebuying statistics; call before training.
+
+        Args:
+            items: encoded item attributes.
+            users: encoded user attributes.
+            timelines: the training events.
+        """
         self.item_tower.attributes.set_table(items)
         if self.query_tower.use_user:
             self.query_tower.user_attributes.set_table(users)
+        if self.repeat_head is not None:
+            self.repeat_head.statistics.assign(item_statistics(timelines, self.n_items))
+
+    def set_priors(self, target_counts: npt.NDArray[np.integer], n_queries: int) -> None:
+        """Start the biases at popularity, so that training begins where the simplest baseline ends.
+
+        Args:
+            target_counts: `[n_items]` how often each item is a target in training.
+            n_queries: training questions.
+        """
+        counts = target_counts + 0.5
+        share = counts / counts.sum()
+        log_share = np.log(share)
+        self.item_bias.assign(log_share - log_share.mean())
+        self.score_bias.assign(np.log(counts / (n_queries + 1.0)))
+        self.target_share.assign(share)
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """Run both towers.
@@ -125,15 +152,24 @@ class TwoTower(keras.Model):
             return self.answer(inputs, None, training=True)
         return self.answer(inputs, self.item_tower.all_items(training=training), training=training)
 
-    def answer(self, inputs: dict[str, Tensor], items: Tensor | None, training: bool = False) -> dict[str, Tensor]:
-        """As `call`, with the vectors of all items given (serving computes them once), or None to embed what is needed."""
+    def answer(
+        self,
+        inputs: dict[str, Tensor],
+        items: Tensor | None,
+        training: bool = False,
+        past_vectors: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """As `call`, with the vectors of all items given, or None to embed what is needed.
+
+        Serving computes `items` once, and what the repeat head makes of them (`describe_items`) too: `past_vectors`.
+        """
         history = read_history(inputs["event_item"], inputs["event_type"], inputs["event_time"], inputs["time"])
         events = history.last(self.query_tower.sequence_events)
 
-        def embed(index: Tensor, project: Any = lambda vectors: vectors) -> Tensor:
+        def embed(index: Tensor, project: Any = lambda index, vectors: vectors) -> Tensor:
             if items is None:
-                return project(self.item_tower(index, training=training))
-            return ops.take(project(items), index, axis=0)
+                return project(index, self.item_tower(index, training=training))
+            return ops.take(project(np.arange(self.n_items), items), index, axis=0)
 
         real = ops.cast(events.mask, self.compute_dtype)[..., None]
         vectors = embed(events.item) * real  # [batch, length, dim]
@@ -143,7 +179,10 @@ class TwoTower(keras.Model):
             outputs["items"] = items
         if self.repeat_head is not None:
             past = past_items(history)
-            by_item = embed(past.item, self.repeat_head.from_item)
+            if past_vectors is None:
+                by_item = embed(past.item, self.repeat_head.describe_items)
+            else:
+                by_item = ops.take(past_vectors, past.item, axis=0)
             outputs["past_item"] = past.item
             outputs["past_logits"] = ops.cast(self.repeat_head(past, query, by_item, training=training), "float32")
         return outputs
@@ -158,6 +197,14 @@ class TwoTower(keras.Model):
         logits = ops.matmul(outputs["score_query"], ops.transpose(outputs["items"])) + self.score_bias
         logits = ops.cast(logits, "float32") + self._past_by_item(outputs)[..., LOG_ODDS]
         return self._mask_reserved(logits * self.calibration[0] + self.calibration[1])
+
+    def candidate_log_odds(self, outputs: dict[str, Tensor], candidate: Tensor) -> Tensor:
+        """As `log_odds`, of the items `candidate` `[batch, n_candidates]` only; unknown ones by the unknown vector."""
+        logits = ops.einsum("bd,bcd->bc", outputs["score_query"], ops.take(outputs["items"], candidate, axis=0))
+        logits = ops.cast(logits + ops.take(self.score_bias, candidate), "float32")
+        if self.repeat_head is not None:
+            logits = logits + ops.take_along_axis(self._past_by_item(outputs)[..., LOG_ODDS], candidate, axis=1)
+        return logits * self.calibration[0] + self.calibration[1]
 
     def _mask_reserved(self, logits: Tensor) -> Tensor:
         return ops.where(ops.arange(self.n_items)[None, :] < FIRST_KNOWN, NEVER, logits)

@@ -27,7 +27,7 @@ def save(path: Path, variables: list[Any], state: dict[str, Any]) -> None:
     Raises:
         InputError: if the disk is full (the previous checkpoint stays).
     """
-    arrays = {f"v{i}": np.asarray(variable) for i, variable in enumerate(variables)}
+    arrays: dict[str, Any] = {f"v{i}": np.asarray(variable) for i, variable in enumerate(variables)}
     with replace_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, state=np.array(json.dumps(state)), **arrays)
 

@@ -27,7 +27,7 @@ def configure(precision: str = "auto", jit_compile: str = "auto", *, determinist
 
     Args:
         precision: `auto` (mixed bfloat16 on a GPU), `float32` or `mixed_bfloat16`.
-        jit_compile: `auto` (on a GPU), `true` or `false`. On a CPU, XLA was measured slower than the plain kernels here.
+        jit_compile: `auto` (on a GPU), `true` or `false`; on a CPU, XLA was slower than the plain kernels here.
         deterministic: ask for bit-reproducible kernels.
     """
     gpus = tf.config.list_physical_devices("GPU")

@@ -6,7 +6,7 @@ and the reliability counts are kept, so that memory does not grow with users tim
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -46,8 +46,8 @@ class TestSet:
         fingerprint: of the data.
         timelines: the events that histories point into.
         queries: `n` next-basket queries with `p` targets.
-        explore: queries whose targets are all new to the user; items of the history may not be recommended.
-        tasks: some targets of `queries` apart.
+        further: queries of the explore period that are not among `queries`; those that are need not be scored twice.
+        tasks: some targets apart; positions count through `queries` and then `further`.
         slices: some of `queries` apart, `{group: {slice: [n]}}`.
         popularity: `[items]` events of each item in the data learnt from.
         negatives: `{kind: [p, NEGATIVES_PER_POSITIVE]}`.
@@ -59,7 +59,7 @@ class TestSet:
     fingerprint: str
     timelines: Timelines
     queries: Queries
-    explore: Queries
+    further: Queries
     tasks: dict[str, Task]
     slices: dict[str, dict[str, BoolArray]]
     popularity: LongArray
@@ -100,7 +100,10 @@ def make_test_set(split: Split, part: Literal["test", "validation"] = "test", *,
     learnt = split.fitting_timelines if part == "test" else split.training_timelines
     popularity = np.bincount(learnt.item, minlength=split.items.size).astype(np.int64)
     tasks = next_basket_tasks(split.timelines, queries, popularity)
-    tasks["explore_period"] = task(explore, np.ones(len(explore.target_item), bool), unseen=True)
+    period = task(explore, np.ones(len(explore.target_item), bool), unseen=True)
+    known = _positions(explore, queries)
+    position = np.where(known < 0, len(queries) + np.cumsum(known < 0) - 1, known)
+    tasks["explore_period"] = replace(period, position=position[period.position])
     slices = {"history": history_slices(split.timelines, queries), **segment_slices(split.users, queries.user)}
     weights = {"uniform": np.ones(split.items.size), "popularity": popularity.astype(np.float64)}
     return TestSet(
@@ -108,7 +111,7 @@ def make_test_set(split: Split, part: Literal["test", "validation"] = "test", *,
         fingerprint=split.fingerprint,
         timelines=split.timelines,
         queries=queries,
-        explore=explore,
+        further=explore.take(np.flatnonzero(known < 0)),
         tasks={name: some for name, some in tasks.items() if len(some.queries)},
         slices={group: {name: mask for name, mask in some.items() if mask.any()} for group, some in slices.items()},
         popularity=popularity,
@@ -159,24 +162,22 @@ def _evaluate_model(
     model: Recommender, test_set: TestSet, ks: tuple[int, ...], chunk_size: int, progress: Progress
 ) -> ModelResult:
     began = time.perf_counter()
-    total = len(test_set.queries) + len(test_set.explore)
+    total = len(test_set.queries) + len(test_set.further)
     bar = progress.add_task(model.name, total=total)
-    answers, explored = [], []
+    answers = []
     for rows in _chunks(len(test_set.queries), chunk_size):
         answers.append(_answer(model, test_set, rows, ks[-1]))
         progress.advance(bar, len(rows))
-    for rows in _chunks(len(test_set.explore), chunk_size):
-        queries = test_set.explore.take(rows)
+    new = [part.new for part in answers]
+    for rows in _chunks(len(test_set.further), chunk_size):
+        queries = test_set.further.take(rows)
         scores = model.score(test_set.timelines, queries)
-        explored.append(top_k(_without_seen(scores, test_set.timelines, queries), ks[-1]))
+        new.append(top_k(_without_seen(scores, test_set.timelines, queries), ks[-1]))
         progress.advance(bar, len(rows))
 
     top = np.concatenate([part.top for part in answers])
-    new = np.concatenate([part.new for part in answers])
-    lists = {name: new if some.unseen else top for name, some in test_set.tasks.items()}
-    if explored:
-        lists["explore_period"] = np.concatenate(explored)
-    values = {name: _task_values(lists[name][some.position], some, ks) for name, some in test_set.tasks.items()}
+    unseen = np.concatenate(new)
+    values = {name: _task_values(unseen if some.unseen else top, some, ks) for name, some in test_set.tasks.items()}
     positives = np.concatenate([part.positives for part in answers])
     auc = {
         kind: area_under_curve(positives, np.concatenate([part.negatives[kind] for part in answers]))
@@ -192,6 +193,14 @@ def _evaluate_model(
         reliability=sum(counted[1:], counted[0]) if counted else None,
         users_per_second=total / (time.perf_counter() - began),
     )
+
+
+def _positions(some: Queries, among: Queries) -> LongArray:
+    """`[len(some)]` where each query stands among others, -1 where the same question is not among them."""
+    rows = np.concatenate([np.stack([part.user, part.end, part.time], axis=1) for part in (among, some)])
+    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    position = first[inverse[len(among) :]]
+    return np.where(position < len(among), position, -1)
 
 
 def _chunks(n: int, size: int) -> Iterator[LongArray]:
@@ -229,7 +238,7 @@ def _without_seen(scores: Scores, timelines: Timelines, queries: Queries) -> Sco
 
 
 def _task_values(top: IntArray, some: Task, ks: tuple[int, ...]) -> dict[str, FloatArray]:
-    hits = contained(top, some.queries.target_offsets, some.queries.target_item)
+    hits = contained(top[some.position], some.queries.target_offsets, some.queries.target_item)
     return ranking_metrics(hits, some.targets, ks)
 
 

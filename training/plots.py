@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from training.comparison import TASK_NAMES, Plain, label
 
-WIDTH_INCHES, DPI = 6.4, 150
+WIDTH_INCHES, DPI = 5.4, 170
 ROW_INCHES = 0.32
 
 
@@ -82,9 +82,9 @@ def _figure(theme: Theme, height: float, columns: int = 1, *, share_y: bool = Fa
         axis.grid(color=theme.grid, linewidth=0.8)
         axis.set_axisbelow(True)
         axis.spines[:].set_visible(False)
-        for part in (axis.title, axis.xaxis.label, axis.yaxis.label):
-            part.set_color(theme.text)
-            part.set_fontsize(9.5)
+        for label_text in (axis.xaxis.label, axis.yaxis.label):
+            label_text.set_color(theme.text)
+            label_text.set_fontsize(9.5)
     return figure, axes
 
 
@@ -105,9 +105,11 @@ def _panels(evaluation: Plain, panels: list[tuple[str, str]], theme: Theme, *, b
             colour = _colour(evaluation, name, theme)
             axis.plot([estimate["low"], estimate["high"]], [row, row], color=colour, linewidth=2.2, alpha=0.55)
             axis.plot([estimate["mean"]], [row], "o", color=colour, markersize=6.5)
-        axis.set_title(textwrap.fill(TASK_NAMES[task], 16) if by_task else label(metric), loc="left")
+        title = textwrap.fill(TASK_NAMES[task], 16) if by_task else label(metric)
+        axis.set_title(title, loc="left", color=theme.text, fontsize=9.5)
         axis.set_yticks(range(len(names)), names)
-        axis.set_xlim(left=0, right=1.08 * max(estimate["high"] for estimate in estimates) or 1)
+        right = max(estimate["high"] for estimate in estimates) or 1
+        axis.set_xlim(-0.05 * right, 1.08 * right)
         axis.grid(visible=False, axis="y")
         axis.xaxis.set_major_locator(MaxNLocator(3))
     for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
@@ -141,7 +143,9 @@ def _history(evaluation: Plain, theme: Theme) -> bytes:
     axis.set_xlabel("baskets in the visible history")
     axis.set_ylabel(label(metric))
     axis.grid(visible=False, axis="x")
-    axis.legend(frameon=False, fontsize=9, labelcolor=theme.text)
+    axis.legend(
+        frameon=False, fontsize=9, labelcolor=theme.text, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0
+    )
     return _png(figure)
 
 

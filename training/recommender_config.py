@@ -1,7 +1,7 @@
 """Settings of a recommender run: how the data is divided, what the model is, how it is trained.
 
-The defaults are what validation chose on Complete Journey (see benchmarks/RESULTS.md); the presets are YAML files beside
-this module.
+The defaults are what validation chose on Complete Journey (see benchmarks/RESULTS.md); the presets are YAML files
+beside this module.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,19 @@ from data_pipelines.splits import Split, SplitConfig
 from models.attributes import attribute_specs
 
 PRESETS = Path(__file__).parent / "presets"
+COUNTS = (
+    "dim",
+    "batch_size",
+    "epochs",
+    "rounds_per_epoch",
+    "history_length",
+    "sequence_events",
+    "sequence_baskets",
+    "n_negatives",
+)
+SHARES = ("id_dropout", "user_dropout", "dropout", "repeat_dropout")
+SAMPLED_ABOVE = 200_000
+"""Catalogues above this many items are trained with the sampled loss."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ class RecommenderConfig(SplitConfig):
     max_train_queries: int = 0
     """Train on a random sample of the questions (0: all)."""
     checkpoint_steps: int = 0
-    """Also save every so many steps within a round (0: only between rounds); a killed run resumes from the last save."""
+    """Also save every so many steps within a round (0: only between rounds); `--resume` goes on from there."""
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     """`auto`: mixed bfloat16 on a GPU, float32 on a CPU."""
     jit_compile: Literal["auto", "true", "false"] = "auto"
@@ -95,12 +108,10 @@ class RecommenderConfig(SplitConfig):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in (
-            "dim batch_size epochs rounds_per_epoch history_length sequence_events sequence_baskets n_negatives".split()
-        ):
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)}: must be at least 1")
-        for name in "id_dropout user_dropout dropout repeat_dropout".split():
+        for name in SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)}: must be at least 0 and below 1")
         if not (self.lstm_units or self.bag_half_lives_days or self.use_user or self.use_context):
@@ -113,9 +124,6 @@ def load_preset(name: str) -> dict[str, Any]:
     """The settings of a preset, `quick` or `full`."""
     preset: dict[str, Any] = yaml.safe_load((PRESETS / f"{name}.yaml").read_text()) or {}
     return preset
-
-
-SAMPLED_ABOVE = 200_000
 
 
 def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:

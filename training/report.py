@@ -24,7 +24,10 @@ CAPTIONS = {
         "Recall for targets already in the user's history, and for new ones. Where only new items are asked for, "
         "no model may recommend an item of the history.",
     ),
-    "history": ("By length of history", "Users by the number of baskets seen before the question, with 95 % intervals."),
+    "history": (
+        "By length of history",
+        "Users by the number of baskets seen before the question, with 95 % intervals.",
+    ),
     "popularity": (
         "Rare and popular items",
         "Recall of the targets in each third of the catalogue, by the number of events learnt from.",

@@ -50,7 +50,8 @@ def start_run(path: Path, config: RecommenderConfig, data: Path, *, resume: bool
     """Create the run's folder, or check that the one there is the same run.
 
     Raises:
-        InputError: if the folder holds a run and `resume` is not set, or the settings or the data differ from that run's.
+        InputError: if the folder holds a run and `resume` is not set, or the settings or the data differ from that
+        run's.
     """
     fingerprint = read_manifest(data)["fingerprint"]
     if (path / RECORD).exists():

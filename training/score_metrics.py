@@ -142,11 +142,17 @@ def reliability(probabilities: FloatMatrix, query: npt.NDArray[np.integer], targ
     known = np.clip(known, _SMALLEST, _LARGEST)
     hit = (query, target - FIRST_KNOWN)
     # the exponent of a float is the octave it is in: the cheapest histogram there is
-    octave = np.minimum(_ONE - 1 - (known.view(np.int32) >> 23), BINS - 1)
+    exponent = (known.view(np.int32) >> 23).astype(np.intp)
     positive = known[hit].astype(np.float64)
     return Reliability(
-        pairs=np.bincount(octave.ravel(), minlength=BINS).astype(np.float64),
-        predicted=np.bincount(octave.ravel(), weights=known.ravel(), minlength=BINS).astype(np.float64),
-        observed=np.bincount(octave[hit], minlength=BINS).astype(np.float64),
+        pairs=_by_octave(np.bincount(exponent.ravel(), minlength=_ONE)),
+        predicted=_by_octave(np.bincount(exponent.ravel(), weights=known.ravel(), minlength=_ONE)),
+        observed=_by_octave(np.bincount(exponent[hit], minlength=_ONE)),
         loss=float(np.log1p(-positive).sum() - np.log(positive).sum() - np.log1p(-known).sum(dtype=np.float64)),
     )
+
+
+def _by_octave(by_exponent: npt.NDArray[np.number]) -> FloatArray:
+    """Sums by float exponent, `[_ONE]`, as sums by bin, the largest probabilities first."""
+    octaves = by_exponent[::-1].astype(np.float64)
+    return np.append(octaves[: BINS - 1], octaves[BINS - 1 :].sum())

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import polars as pl
 
+from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.item_names import item_names
@@ -99,7 +100,7 @@ def train(data: Path, out: Path, config: RecommenderConfig, *, resume: bool = Fa
         model, _ = _run_phase(again, config, device, out, board)
         model.calibration.assign(calibration)
         recommender = TwoTowerRecommender(model, config.history_length, config.batch_size)
-    with runs.atomic.replace_file(out / runs.MODEL) as temporary:
+    with atomic.replace_file(out / runs.MODEL) as temporary:
         recommender.save(temporary)
     runs.update_metrics(out, "training", record)
     board.hyperparameters(config, {config.monitor: state.best})
@@ -134,8 +135,8 @@ def _run_phase(
         train = train.take(np.sort(chosen))
     with device.strategy.scope():
         model = build_model(model_arguments(config, split))
-    model.set_tables(split.items, split.users)
-    _set_target_share(model, train)
+    model.set_tables(split.items, split.users, split.training_timelines)
+    model.set_priors(np.bincount(train.target_item, minlength=split.items.size), len(train))
 
     def validate() -> dict[str, float]:
         assert phase.validation is not None
@@ -149,7 +150,7 @@ def _run_phase(
         device,
         out / runs.CHECKPOINTS / phase.name,
         validate if phase.validation is not None else None,
-        lambda step, figures: board.log(step, {f"{name}": value for name, value in figures.items()}),
+        lambda step, figures: board.log(step, figures),
     )
     if trainer.resume():
         terminal.console.print(f"{phase.name}: resuming after round {trainer.state.round}, step {trainer.state.step}")
@@ -167,12 +168,6 @@ def validation_figures(model: Any, config: RecommenderConfig, split: Split, quer
     hits = contained(top, queries.target_offsets, queries.target_item)
     counts = np.diff(queries.target_offsets)
     return {"ndcg@10": float(ndcg(hits, counts, 10).mean()), "recall@10": float(recall(hits, counts, 10).mean())}
-
-
-def _set_target_share(model: Any, train: Queries) -> None:
-    """How often each item is a target: the in-batch sampling probability that logQ corrects for."""
-    counts = np.bincount(train.target_item, minlength=model.n_items).astype(np.float32)
-    model.target_share.assign(counts / max(counts.sum(), 1.0))
 
 
 def _project(board: Board, recommender: TwoTowerRecommender, split: Split, data: Path) -> None:

@@ -1,8 +1,8 @@
 """The training loop: rounds of steps, a validation after each, exact checkpoints.
 
-A round is a part of an epoch; after each one the model answers the validation questions and everything is saved. The loop
-runs `keras.Model.train_step` itself rather than `fit`, because that lets it measure how long steps wait for input, save
-in the middle of a round and continue there, and run under any `tf.distribute` strategy.
+A round is a part of an epoch; after each one the model answers the validation questions and everything is saved. The
+loop runs `keras.Model.train_step` itself rather than `fit`, because that lets it measure how long steps wait for input,
+save in the middle of a round and continue there, and run under any `tf.distribute` strategy.
 """
 
 import time

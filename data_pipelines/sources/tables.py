@@ -1,16 +1,17 @@
 """A folder of tables in the data contract: `events`, optionally `items` and `users`, each as Parquet or CSV.
 
-Parquet keeps its types and its list-valued attributes. CSV is read as text: the checks convert the contract's columns, so
-ids keep their leading zeros and one bad number does not stop the reading; a further column is numeric if all of it is.
+Parquet keeps its types and its list-valued attributes. CSV is read as text: the checks convert the contract's columns,
+so ids keep their leading zeros and one bad number does not stop the reading. A further column is numeric if all of it
+is.
 """
 
 from pathlib import Path
 
 import narwhals as nw
 import polars as pl
+from polars import selectors
 from pyarrow import csv, string
 
-from data_pipelines.frames import Lazy
 from data_pipelines.schema import EVENTS, ITEMS, SOURCE_ROW, USERS, InputError, Table
 from data_pipelines.sources.source import RawTable, Source, load, opening
 from data_pipelines.timestamps import NUMBER
@@ -25,8 +26,8 @@ def read_tables(folder: Path) -> Source:
     """Read a folder of tables.
 
     Args:
-        folder: holds `events.parquet` or `events.csv`; `items` and `users` likewise, if at all. A Parquet table may be a
-            folder of part files, as Spark writes it.
+        folder: holds `events.parquet` or `events.csv`; `items` and `users` likewise, if at all. A Parquet table may be
+            a folder of part files, as Spark writes it.
 
     Returns:
         The tables found.
@@ -57,30 +58,33 @@ def _read(folder: Path, table: Table) -> RawTable | None:
 
 def _scan_parquet(path: Path) -> pl.LazyFrame:
     parts = path / "*.parquet" if path.is_dir() else path
-    return pl.scan_parquet(parts, row_index_name=SOURCE_ROW, row_index_offset=1)
+    frame = pl.scan_parquet(parts, row_index_name=SOURCE_ROW, row_index_offset=1)
+    return frame.with_columns(selectors.by_dtype(pl.Null).cast(pl.String))  # a column without any value has no type
 
 
 def _read_csv(path: Path, table: Table) -> pl.LazyFrame:
     ragged: list[csv.InvalidRow] = []
 
-    def collect(row: csv.InvalidRow) -> str:
+    def set_aside(row: csv.InvalidRow) -> str:
         ragged.append(row)
         return "skip"
 
-    with csv.open_csv(path) as reader:
+    parse = csv.ParseOptions(newlines_in_values=True, invalid_row_handler=set_aside)
+    with csv.open_csv(path, parse_options=parse) as reader:
         header = reader.schema.names
+    ragged.clear()
     content = csv.read_csv(
         path,
         csv.ReadOptions(use_threads=False),  # rows have numbers only when read in order
-        csv.ParseOptions(newlines_in_values=True, invalid_row_handler=collect),
+        parse,
         csv.ConvertOptions(column_types=dict.fromkeys(header, string()), strings_can_be_null=True, null_values=[""]),
     )
     if ragged:
         first = ragged[0]
         raise InputError(
             f"{path}: {len(ragged)} rows with a wrong number of fields, the first is row {first.number - 1} with "
-            f"{first.actual_columns} where the header has {first.expected_columns} ({first.text[:80]!r}); put values that "
-            "contain commas in double quotes"
+            f"{first.actual_columns} where the header has {first.expected_columns} ({first.text[:80]!r}); put values "
+            "that contain commas in double quotes"
         )
     frame = pl.DataFrame(content)
     further = [name for name in frame.columns if name not in table.required | table.optional]

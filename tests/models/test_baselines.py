@@ -170,15 +170,15 @@ def test_tifu_groups_are_consecutive_and_lighter_the_older(n_baskets: int, group
 
 
 def test_tifu_mixes_in_the_nearest_other_users() -> None:
-    # One group without decay: v = (share of baskets with the item).
-    #   Ann (1, 0, 0, 0), Ben (1/2, 1/2, 0, 0), Cem (0, 0, 0, 1); from Ann, Ben is at √(1/2), Cem at √2.
-    # Her nearest other user is Ben: 0.6 * Ann + 0.4 * Ben = (0.8, 0.2, 0, 0).
-    timelines = shop(ann=[(0, [A])], ben=[(0, [A]), (1, [B])], cem=[(0, [D])])
+    # One group without decay: v = share of the baskets with the item.
+    #   Ann (1, 0, 0, 0), Ben (1/2, 1/2, 0, 0), Cem (1, 1, 1, 1); from Ann, Ben is at √(1/2), Cem at √3,
+    # though Cem has the larger product with her. Ben only: 0.6 * Ann + 0.4 * Ben = (0.8, 0.2, 0, 0).
+    timelines = shop(ann=[(0, [A])], ben=[(0, [A]), (1, [B])], cem=[(0, [A, B, C, D])])
     one = TifuKnn(groups=1, within_group_decay=1, neighbours=1, own_share=0.6)
     assert evidence(one, timelines, ANN, 5).tolist() == pytest.approx([0.8, 0.2, 0, 0])
-    # Both others: the mean is (1/4, 1/4, 0, 1/2); asking for more neighbours than there are changes nothing.
+    # Both others: their mean is (3/4, 3/4, 1/2, 1/2); asking for more neighbours than there are changes nothing.
     many = TifuKnn(groups=1, within_group_decay=1, neighbours=50, own_share=0.6)
-    assert evidence(many, timelines, ANN, 5).tolist() == pytest.approx([0.7, 0.1, 0, 0.2])
+    assert evidence(many, timelines, ANN, 5).tolist() == pytest.approx([0.9, 0.3, 0.2, 0.2])
 
 
 # --- neighbours ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,99 @@
+"""What an exported version says of itself: MODELS/<model>/<version>/manifest.json.
+
+model, version, created, run      which export this is
+data, fingerprint, git, packages  what it was trained on, with which code
+metrics, settings                 how good it is, and what was asked
+items, users, event_types, history_length, last_event   what it knows
+signatures                        names, types and shapes of all inputs and outputs
+verified                          how closely a fresh process reproduced the scores of training
+golden                            a request and its answer per signature, to try a server with
+"""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from data_pipelines.schema import FIRST_KNOWN, InputError
+from training import runs
+from training.export_requests import Requests
+from training.model_versions import RECOMMENDER
+from training.serving_graph import ServingGraph
+
+MANIFEST = "manifest.json"
+
+
+def build(run: runs.Run, version: int, graph: ServingGraph, verified: tuple[int, float]) -> dict[str, Any]:
+    """Describe a version.
+
+    Args:
+        run: what is exported.
+        version: its number.
+        graph: its functions.
+        verified: how many users' scores were compared, and the largest difference.
+    """
+    record = read_json(run.path / runs.RECORD)
+    metrics = read_json(run.path / runs.METRICS)
+    metrics["training"] = {name: value for name, value in metrics["training"].items() if name != "history"}
+    split = run.split
+    return {
+        "model": RECOMMENDER,
+        "version": version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run.name,
+        **{name: record[name] for name in ("data", "fingerprint", "git", "packages")},
+        "metrics": metrics,
+        "settings": dataclasses.asdict(run.config),
+        "items": split.items.size - FIRST_KNOWN,
+        "users": split.users.size - FIRST_KNOWN,
+        "event_types": list(split.event_types[FIRST_KNOWN:]),
+        "history_length": run.recommender.history_length,
+        "last_event": datetime.fromtimestamp(int(split.timelines.time.max()), UTC).isoformat(),
+        "signatures": {name: _describe(function) for name, function in graph.signatures.items()},
+        "verified": {"users": verified[0], "largest_difference": verified[1]},
+    }
+
+
+def golden(request: Requests, answer: Requests) -> dict[str, Any]:
+    """A request and its answer per signature, in the column format of TensorFlow Serving's REST API."""
+    return {
+        signature: {
+            "inputs": {name: array.tolist() for name, array in request[signature].items()},
+            "outputs": {name: array.tolist() for name, array in answer[signature].items()},
+        }
+        for signature in request
+    }
+
+
+def read(version: Path) -> dict[str, Any]:
+    """The manifest of a version's folder."""
+    return read_json(version / MANIFEST)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run or an export.
+
+    Raises:
+        InputError: if it is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give the folder of a finished run or export") from None
+    return content
+
+
+def _describe(function: Any) -> dict[str, Any]:
+    """Type and shape of a function's inputs and outputs; a size of -1 is any size, a shape of null any shape."""
+    inputs = {spec.name: spec for spec in function.structured_input_signature[0]}
+    return {
+        side: {name: {"dtype": spec.dtype.name, "shape": _sizes(spec.shape)} for name, spec in sorted(specs.items())}
+        for side, specs in (("inputs", inputs), ("outputs", function.structured_outputs))
+    }
+
+
+def _sizes(shape: tf.TensorShape) -> list[int] | None:
+    return None if shape.rank is None else [-1 if size is None else size for size in shape]

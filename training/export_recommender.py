@@ -1,0 +1,153 @@
+"""Export a trained run for TensorFlow Serving: `supplytower export recommender`.
+
+Writes MODELS/recommender/<next version>/ whole or not at all: the SavedModel (see `training.serving_graph` for its
+signatures), warm-up requests and manifest.json; then labels the version in MODELS/models.config.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines import atomic
+from data_pipelines import console as terminal
+from data_pipelines.schema import FIRST_KNOWN
+from training import export_manifest, runs
+from training.export_requests import make_requests, typical_queries
+from training.export_verification import replay, verify
+from training.model_versions import CANARY, RECOMMENDER, STABLE, labels, set_labels, versions
+from training.servable import servable
+from training.serving_graph import ServingGraph, Vocabularies
+from training.warmup import write_warmup
+
+VERIFIED_USERS = 16
+VERIFIED_CANDIDATES = 100
+K_VERIFIED, K_SHOWN = 50, 5
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return terminal.run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = terminal.command_parser(
+        "supplytower export recommender",
+        "Write a trained run as the next version of MODELS/recommender, for TensorFlow Serving.\n"
+        "A fresh process must reproduce the run's own scores from the exported files, or nothing is written.",
+        examples=[
+            "supplytower export recommender --run build/runs/first --models build/models",
+            "supplytower export recommender --run build/runs/first --models build/models --base-path /models",
+            "tensorflow_model_server --rest_api_port=8501 --model_config_file=build/models/models.config \\\n"
+            "      --allow_version_labels_for_unavailable_models=true",
+        ],
+    )
+    parser.add_argument("--run", type=Path, required=True, help="folder written by `supplytower train recommender`")
+    parser.add_argument("--models", type=Path, required=True, help="folder of exported models; created if need be")
+    parser.add_argument("--data", type=Path, help="the data folder of the run (default: where it was in training)")
+    parser.add_argument("--base-path", metavar="PATH", help="MODELS as the server sees it, e.g. /models in a container")
+    parser.add_argument("--promote", action="store_true", help="make the version stable whatever its validation figure")
+    arguments = parser.parse_args(argv)
+    tf.config.set_visible_devices([], "GPU")  # a server's CPU kernels decide, and so does this command
+    with terminal.console.status("exporting"):
+        target = export(
+            arguments.run,
+            arguments.models,
+            arguments.data,
+            base_path=arguments.base_path,
+            promote=arguments.promote,
+        )
+    _report(arguments.models, target)
+    return 0
+
+
+def export(
+    run: Path, models: Path, data: Path | None = None, *, base_path: str | None = None, promote: bool = False
+) -> Path:
+    """Export a run.
+
+    Args:
+        run: the run folder.
+        models: the models folder.
+        data: the run's data folder; None for the one in its record.
+        base_path: the models folder as the server sees it.
+        promote: make the version stable even if it is worse than the stable one.
+
+    Returns:
+        The new version's folder.
+
+    Raises:
+        InputError: if the run or its data cannot be used, or the disk is full.
+        ExportError: if the export does not answer as the model did in training.
+    """
+    loaded = runs.load_run(run, data or Path(export_manifest.read_json(run / runs.RECORD)["data"]))
+    split, recommender = loaded.split, loaded.recommender
+    graph = ServingGraph(
+        servable(recommender.model),
+        Vocabularies(split.items.ids, split.users.ids, split.event_types),
+        recommender.history_length,
+    )
+    queries = typical_queries(split, VERIFIED_USERS)
+    drawn = np.random.default_rng(0).integers(FIRST_KNOWN, split.items.size, VERIFIED_CANDIDATES, dtype=np.int32)
+    typical = make_requests(split, queries, K_VERIFIED, drawn)
+    shown = make_requests(split, queries.take(np.array([0, -1])), K_SHOWN, drawn[:K_SHOWN])
+
+    version = max(versions(models, RECOMMENDER), default=0) + 1
+    target = models / RECOMMENDER / str(version)
+    with atomic.replace_directory(target) as temporary:
+        graph.save(temporary)
+        answer, answer_shown = replay(temporary, [typical, shown])
+        difference = verify(answer, typical, recommender, split, queries)
+        write_warmup(temporary, RECOMMENDER, [shown, typical])
+        manifest = export_manifest.build(loaded, version, graph, verified=(len(queries), difference))
+        manifest["golden"] = export_manifest.golden(shown, answer_shown)
+        atomic.write_json(temporary / export_manifest.MANIFEST, manifest)
+    try:
+        set_labels(models, RECOMMENDER, _new_labels(models, target, promote), base_path)
+    except BaseException:
+        shutil.rmtree(target)  # a version that no server is told of is a half-written export
+        raise
+    return target
+
+
+def _new_labels(models: Path, target: Path, promote: bool) -> dict[str, int]:
+    """Canary is the new version; so is stable unless the version that is stable now has a better validation figure."""
+    version = int(target.name)
+    stable = labels(models, RECOMMENDER).get(STABLE)
+    if stable in versions(models, RECOMMENDER) and not promote:
+        old, new = (
+            export_manifest.read(models / RECOMMENDER / str(number))["metrics"]["training"]
+            for number in (stable, version)
+        )
+        if new["monitor"] != old["monitor"] or new["validation"] < old["validation"]:
+            return {STABLE: stable, CANARY: version}
+    return {STABLE: version, CANARY: version}
+
+
+def _report(models: Path, target: Path) -> None:
+    manifest = export_manifest.read(target)
+    named = [label for label, version in labels(models, RECOMMENDER).items() if version == manifest["version"]]
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
+    training = manifest["metrics"]["training"]
+    terminal.console.print(
+        f"{target}: version {manifest['version']} ({', '.join(named)}), {size:.0f} MB, "
+        f"validation {training['monitor']} {training['validation']:.4f}; "
+        f"{manifest['verified']['users']} users answered in a fresh process as in training "
+        f"(largest difference {manifest['verified']['largest_difference']:.1e})",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if STABLE not in named:
+        terminal.console.print(
+            f"version {labels(models, RECOMMENDER)[STABLE]} stays stable: its validation figure is better, or is of "
+            "another kind; export with --promote to overrule this"
+        )
+    terminal.console.print(
+        f"next: supplytower recommend --models {models} --data {manifest['data']} --out recs.parquet"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

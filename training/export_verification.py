@@ -1,0 +1,114 @@
+"""Proof that an export answers as the model did in training, before anybody can load it.
+
+The expected numbers come from the training side: index arrays through tf.data into the Keras model. The answers come from
+the SavedModel in a fresh process that was given strings.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from data_pipelines.schema import CANDIDATE_ITEM_ID, ITEM_ID, PROBABILITY, SCORE, SCORE_SIGNATURE, SERVING_DEFAULT
+from data_pipelines.splits import Split
+from data_pipelines.timelines import Queries
+from training.export_requests import Arrays, Requests
+from training.two_tower_recommender import TwoTowerRecommender
+
+TOLERANCE = 1e-4
+"""Absolute and relative: rounding differs with batch shape and kernel, by 1e-6 or so."""
+REPLAY = Path(__file__).with_name("replay.py")
+
+
+class ExportError(RuntimeError):
+    """The exported model does not answer as it should; this is never the user's mistake."""
+
+
+def replay(saved_model: Path, requests: list[Requests]) -> list[Requests]:
+    """Answer requests with a SavedModel in a fresh process, on the CPU.
+
+    Args:
+        saved_model: the folder.
+        requests: the inputs.
+
+    Returns:
+        The outputs by signature, for every element of `requests`.
+
+    Raises:
+        ExportError: if the process fails.
+    """
+    inputs = {
+        f"{number}/{signature}/{name}": array
+        for number, request in enumerate(requests)
+        for signature, arrays in request.items()
+        for name, array in arrays.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answered = Path(folder) / "requests.npz", Path(folder) / "answers.npz"
+        np.savez(asked, **inputs)  # type: ignore[arg-type]
+        process = subprocess.run(
+            [sys.executable, "-I", str(REPLAY), str(saved_model), str(asked), str(answered)],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        )
+        if process.returncode:
+            raise ExportError(f"the exported model does not load or answer in a fresh process:\n{process.stderr}")
+        answers: list[dict[str, Arrays]] = [defaultdict(dict) for _ in requests]
+        with np.load(answered) as arrays:
+            for name, array in arrays.items():
+                number, signature, tensor = name.split("/")
+                answers[int(number)][signature][tensor] = array
+    return [dict(answer) for answer in answers]
+
+
+def verify(
+    answer: Requests, request: Requests, recommender: TwoTowerRecommender, split: Split, queries: Queries
+) -> float:
+    """Compare answers with the model's own scores.
+
+    Args:
+        answer: what the export answered to `request`.
+        request: made from `queries`.
+        recommender: the model as it scored in training.
+        split: the data.
+        queries: the questions.
+
+    Returns:
+        The largest difference found.
+
+    Raises:
+        ExportError: if an answer differs.
+    """
+    ids = np.asarray(split.items.ids)
+    by_name = np.argsort(ids)
+
+    def position(names: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:
+        return by_name[np.searchsorted(ids, names, sorter=by_name)]
+
+    logits = recommender.score(split.timelines, queries)
+    probability = recommender.probability(split.timelines, queries)
+    served = answer[SERVING_DEFAULT]
+    best = -np.sort(-logits, axis=1)[:, : served[SCORE].shape[1]]
+    candidates = position(request[SCORE_SIGNATURE][CANDIDATE_ITEM_ID])
+    pairs = {
+        "score of each recommended item": (
+            served[SCORE],
+            np.take_along_axis(logits, position(served[ITEM_ID]), axis=1),
+        ),
+        "best scores of the catalogue": (served[SCORE], best),
+        "purchase probability": (
+            answer[SCORE_SIGNATURE][PROBABILITY],
+            np.take_along_axis(probability, candidates, axis=1),
+        ),
+    }
+    for name, (actual, expected) in pairs.items():
+        if not np.allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE):
+            worst = np.abs(actual - expected).max()
+            raise ExportError(f"the exported model answers otherwise than in training: {name} differs by {worst:.3g}")
+    return max(float(np.abs(actual - expected).max()) for actual, expected in pairs.values())

@@ -1,0 +1,268 @@
+"""Recommend for every user with an exported model: `supplytower recommend`.
+
+Knows the model only as the SavedModel that TensorFlow Serving loads. Every user is asked for one second after the last
+event of the log, with the whole history up to then; users without events, and ids that the model has never seen, get what
+the model has for an empty history.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import tensorflow as tf
+from polars.exceptions import PolarsError
+from rich.table import Table
+
+from data_pipelines import atomic
+from data_pipelines import console as terminal
+from data_pipelines.item_names import item_names
+from data_pipelines.schema import (
+    EVENT_TYPE,
+    EXCLUDE_ITEM_ID,
+    HISTORY_EVENT_TYPE,
+    HISTORY_ITEM_ID,
+    HISTORY_TIMESTAMP,
+    ITEM_ID,
+    RANK,
+    SCORE,
+    SERVING_DEFAULT,
+    TIMESTAMP,
+    USER_ID,
+    InputError,
+    K,
+)
+from training.model_versions import RECOMMENDER, find_version
+
+ITEM_NAME = "item_name"
+BATCH_SIZE = 256
+BATCH_EVENTS = 500_000
+"""Events (padding included) in one request at the most: bounds memory."""
+LONGEST_HISTORY = 16_384
+"""Events of a user that are sent at the most, the most recent ones: far more than models look at."""
+SAMPLE_USERS, SAMPLE_ITEMS = 3, 5
+IndexArray = npt.NDArray[np.int64]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return terminal.run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = terminal.command_parser(
+        "supplytower recommend",
+        "Recommend items to every user of a prepared data folder with an exported model.\n"
+        "Writes a table with the columns user_id, rank (1 = best), item_id, score (ranking logit) and item_name.",
+        examples=[
+            "supplytower recommend --models build/models --data build/data --k 20 --out build/recs.parquet",
+            "supplytower recommend --models build/models --data build/data --out new.parquet --exclude-seen",
+            "supplytower recommend --models build/models --data build/data --out some.parquet --users vip.csv \\\n"
+            "      --version stable",
+        ],
+    )
+    parser.add_argument("--models", type=Path, required=True, help="folder written by `supplytower export`")
+    parser.add_argument("--data", type=Path, required=True, help="folder written by `supplytower data prepare`")
+    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--k", type=int, default=20, help="items per user (default: 20)")
+    parser.add_argument("--users", type=Path, help="only these: Parquet or CSV with a column user_id, or one id a line")
+    parser.add_argument("--exclude-seen", action="store_true", help="leave out what the user has in the log already")
+    parser.add_argument("--version", help="number or label (stable, canary) of the version (default: the newest)")
+    arguments = parser.parse_args(argv)
+    table = recommend(
+        find_version(arguments.models, RECOMMENDER, arguments.version),
+        arguments.data,
+        arguments.k,
+        users=None if arguments.users is None else read_users(arguments.users),
+        exclude_seen=arguments.exclude_seen,
+    )
+    with atomic.replace_file(arguments.out) as temporary:
+        table.write_parquet(temporary)
+    _report(table, arguments.k, arguments.out)
+    return 0
+
+
+def recommend(
+    version: Path, data: Path, k: int, *, users: pl.Series | None = None, exclude_seen: bool = False
+) -> pl.DataFrame:
+    """Recommend at the end of the log.
+
+    Args:
+        version: folder of the exported version.
+        data: the prepared data folder.
+        k: items per user.
+        users: ids of the users, whether known or not; None for all of the data folder.
+        exclude_seen: leave out the items of the user's events.
+
+    Returns:
+        user_id, rank, item_id, score, item_name; users in the order given, the best item first. A user gets fewer than `k`
+        items only where the catalogue has no more.
+
+    Raises:
+        InputError: if `k` is below 1, or a file is missing or damaged.
+    """
+    if k < 1:
+        raise InputError(f"--k {k}: must be at least 1")
+    events = _read(data / "events.parquet", [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
+    names = item_names(_read(data / "items.parquet"))
+    if users is None:
+        users = _read(data / "users.parquet", [USER_ID])[USER_ID]
+    seen = events.select(USER_ID, ITEM_ID).unique(maintain_order=True).sort(USER_ID, maintain_order=True)
+    requests = _Requests(events, seen if exclude_seen else seen.clear(), users, k)
+    function = _load(version)
+    with terminal.progress() as bar:
+        batches = bar.track(requests.batches(), description="recommending")
+        answers = [_rows(rows, function(**requests.make(rows))) for rows in batches]
+    table = pl.concat(answers).sort("asked", RANK)
+    table = table.select(users.rename(USER_ID).gather(table["asked"]), RANK, ITEM_ID, SCORE)
+    return table.join(names, on=ITEM_ID, how="left", maintain_order="left")
+
+
+def read_users(path: Path) -> pl.Series:
+    """The distinct user ids of a file, in its order.
+
+    Args:
+        path: `.parquet` or `.csv` with a column user_id; any other file has one id per line.
+
+    Raises:
+        InputError: if the file cannot be read, has no such column or no id.
+    """
+    try:
+        if path.suffix == ".parquet":
+            table = pl.read_parquet(path)
+        elif path.suffix == ".csv":
+            table = pl.read_csv(path, infer_schema=False)
+        else:
+            table = pl.DataFrame({USER_ID: path.read_text(encoding="utf-8").splitlines()}, schema={USER_ID: pl.String})
+    except (OSError, UnicodeDecodeError, PolarsError) as error:
+        raise InputError(
+            f"--users {path}: cannot be read ({_first_line(error)}); give a Parquet, CSV or text file"
+        ) from None
+    if USER_ID not in table.columns:
+        raise InputError(f"--users {path}: no column {USER_ID}; it has {', '.join(table.columns)}")
+    users = table[USER_ID].cast(pl.String).drop_nulls().unique(maintain_order=True)
+    users = users.filter(users != "")
+    if users.is_empty():
+        raise InputError(f"--users {path}: no user id in it; give at least one")
+    return users
+
+
+class _Requests:
+    """The users' requests in batches of similar history length.
+
+    Args:
+        events: the log, sorted by user and time.
+        exclude: the users' items not to recommend, sorted by user.
+        users: who is asked for.
+        k: items per user.
+    """
+
+    def __init__(self, events: pl.DataFrame, exclude: pl.DataFrame, users: pl.Series, k: int):
+        self.users, self.k = users.to_numpy(), np.int32(k)
+        self.events, self.exclude = events, exclude
+        self.first_event, self.n_events = _spans(events, users)
+        self.first_excluded, self.n_excluded = _spans(exclude, users)
+        cut = np.maximum(self.n_events - LONGEST_HISTORY, 0)
+        self.first_event, self.n_events = self.first_event + cut, self.n_events - cut
+        self.event_time = events[TIMESTAMP].dt.epoch("s")
+        self.now = int(self.event_time.max() or 0) + 1  # type: ignore[call-overload]
+
+    def batches(self) -> list[IndexArray]:
+        """Positions in `users`, those with short histories first; fewer where histories are long."""
+        order = np.argsort(self.n_events, kind="stable")
+        batches, first = [], 0
+        while first < len(order):
+            longest = self.n_events[order[min(first + BATCH_SIZE, len(order)) - 1]]
+            size = int(np.clip(BATCH_EVENTS // max(longest, 1), 1, BATCH_SIZE))
+            batches.append(order[first : first + size])
+            first += size
+        return batches
+
+    def make(self, rows: IndexArray) -> dict[str, Any]:
+        """The request of the users at the positions `rows` `[batch]`."""
+        event = _positions(self.first_event[rows], self.n_events[rows])
+        excluded = _positions(self.first_excluded[rows], self.n_excluded[rows])
+        return {
+            USER_ID: tf.constant(self.users[rows], tf.string),
+            TIMESTAMP: tf.fill([len(rows)], tf.constant(self.now, tf.int64)),
+            HISTORY_ITEM_ID: tf.constant(_padded(self.events[ITEM_ID], event, ""), tf.string),
+            HISTORY_EVENT_TYPE: tf.constant(_padded(self.events[EVENT_TYPE], event, ""), tf.string),
+            HISTORY_TIMESTAMP: tf.constant(_padded(self.event_time, event, 0), tf.int64),
+            EXCLUDE_ITEM_ID: tf.constant(_padded(self.exclude[ITEM_ID], excluded, ""), tf.string),
+            K: tf.constant(self.k),
+        }
+
+
+def _spans(table: pl.DataFrame, users: pl.Series) -> tuple[IndexArray, IndexArray]:
+    """First row and number of rows of every user in a table sorted by user."""
+    spans = table.with_row_index("row").group_by(USER_ID).agg(pl.col("row").min(), pl.len())
+    found = users.rename(USER_ID).to_frame().join(spans, on=USER_ID, how="left", maintain_order="left").fill_null(0)
+    return found["row"].to_numpy().astype(np.int64), found["len"].to_numpy().astype(np.int64)
+
+
+def _positions(first: IndexArray, count: IndexArray) -> IndexArray:
+    """Row numbers `[batch, longest]`, -1 for padding on the right."""
+    column = np.arange(count.max(initial=0))
+    return np.where(column < count[:, None], first[:, None] + column, -1)
+
+
+def _padded(values: pl.Series, position: IndexArray, padding: Any) -> npt.NDArray[Any]:
+    taken = values.gather(np.maximum(position, 0).ravel()).to_numpy().reshape(position.shape)
+    return np.where(position < 0, padding, taken)
+
+
+def _rows(asked: IndexArray, answer: dict[str, Any]) -> pl.DataFrame:
+    """A batch of answers, one row per recommended item."""
+    items, scores = answer[ITEM_ID].numpy(), answer[SCORE].numpy()
+    n_users, width = scores.shape
+    table = pl.DataFrame(
+        {
+            "asked": np.repeat(asked, width),
+            RANK: np.tile(np.arange(1, width + 1, dtype=np.int32), n_users),
+            ITEM_ID: pl.Series(items.ravel().tolist(), dtype=pl.Binary).cast(pl.String),
+            SCORE: scores.ravel(),
+        }
+    )
+    return table.filter(pl.col(ITEM_ID) != "")  # nothing was left to recommend
+
+
+def _load(version: Path) -> Any:
+    try:
+        return tf.saved_model.load(str(version)).signatures[SERVING_DEFAULT]
+    except (OSError, KeyError, tf.errors.OpError) as error:
+        raise InputError(f"{version}: not a recommender's SavedModel ({_first_line(error)}); export it again") from None
+
+
+def _read(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, columns=columns)
+    except (OSError, PolarsError) as error:
+        remedy = f"run `supplytower data prepare --out {path.parent}`"
+        raise InputError(f"{path}: cannot be read ({_first_line(error)}); {remedy}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _report(table: pl.DataFrame, k: int, out: Path) -> None:
+    users = table[USER_ID].unique(maintain_order=True)
+    shown = Table("user", "first recommendations", box=None, pad_edge=False)
+    for user in users.head(SAMPLE_USERS):
+        best = table.filter(pl.col(USER_ID) == user).head(SAMPLE_ITEMS)
+        shown.add_row(user, "\n".join(f"{rank}. {name}" for rank, name in best.select(RANK, ITEM_NAME).iter_rows()))
+    terminal.console.print(shown)
+    terminal.console.print(
+        f"{table.height:,} recommendations for {len(users):,} users are in {out}", soft_wrap=True, highlight=False
+    )
+    short = len(users) - table.filter(pl.col(RANK) == k)[USER_ID].n_unique()
+    if short:
+        terminal.console.print(
+            f"{short:,} users got fewer than {k}: the catalogue has no more (that they have not seen)"
+        )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
