@@ -41,11 +41,11 @@ GRIDS: Mapping[str, tuple[Callable[..., Recommender], Sequence[Stage]]] = {
         TifuKnn,
         (
             {
-                "groups": (3, 7, 11, 15, 23, 31),
-                "within_group_decay": (0.8, 0.9, 0.95, 1.0),
-                "group_decay": (0.5, 0.6, 0.7, 0.8, 0.9),
+                "groups": (3, 7, 11, 15, 23),
+                "basket_decay": (0.94, 0.96, 0.97, 0.98, 0.99, 1.0),
+                "group_decay": (0.6, 0.7, 0.8, 0.9, 1.0),
             },
-            {"neighbours": (100, 300, 600, 900), "own_share": (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)},
+            {"neighbours": (50, 100, 300, 600, 900), "own_share": (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)},
         ),
     ),
     "item-knn-cosine": (partial(ItemKnn, "cosine"), (NEIGHBOURS,)),
@@ -57,7 +57,7 @@ GRIDS: Mapping[str, tuple[Callable[..., Recommender], Sequence[Stage]]] = {
         Als,
         (
             {"factors": (32, 64, 128, 256), "regularization": (0.1, 1.0, 10.0, 100.0)},
-            {"confidence": (0.3, 1, 3, 10, 30)},
+            {"regularization": (3.0, 10.0, 30.0), "confidence": (0.03, 0.1, 0.3, 1.0, 3.0)},
         ),
     ),
 }

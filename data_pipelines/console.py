@@ -87,8 +87,11 @@ def print_error(message: str) -> None:
     console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def progress() -> Progress:
+def progress(shown_on: Console = console) -> Progress:
     """Build the progress bar of long work.
+
+    Args:
+        shown_on: another console than the shared one, for a bar around work that has bars of its own.
 
     Returns:
         A context manager; inside it, `bar.track(batches, description="scoring")` iterates and counts.
@@ -99,5 +102,5 @@ def progress() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=shown_on,
     )

@@ -104,7 +104,7 @@ def _pad(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 
 def _codes(values: pl.Series, min_count: int) -> pl.DataFrame:
     """Distinct non-empty values that occur often enough, most frequent first, with their code from 1."""
-    counts = values.drop_nulls().value_counts(name="count").rename({values.name: "value"})
+    counts = values.alias("value").drop_nulls().value_counts(name="count")
     counts = counts.filter((pl.col("value") != "") & (pl.col("count") >= min_count))
     return counts.sort("count", "value", descending=[True, False]).with_row_index("code", offset=1)
 
@@ -121,25 +121,26 @@ def _categories(name: str, values: pl.Series, min_count: int) -> Feature | None:
 def _numbers(name: str, values: pl.Series) -> Feature | None:
     numbers = values.cast(pl.Float64).to_numpy()
     present = np.isfinite(numbers)
-    if not present.any():
+    known = numbers[present]
+    if not len(known):
         return None
-    if present.all() and numbers.min() >= 0 and numbers.max() > 20 * max(np.median(numbers), 1e-9):
-        numbers = np.log1p(numbers)  # prices and counts are heavy-tailed
-    scale = numbers[present].std() or 1.0
-    standard = np.where(present, (numbers - numbers[present].mean()) / scale, 0.0).clip(-5, 5)
-    encoded = np.stack([standard, ~present], axis=1).astype(np.float32)
+    if known.min() >= 0 and known.max() > 20 * max(np.median(known), 1e-9):
+        known = np.log1p(known)  # prices and counts are heavy-tailed
+    encoded = np.zeros((len(numbers), 2), np.float32)
+    encoded[present, 0] = ((known - known.mean()) / (known.std() or 1.0)).clip(-5, 5)
+    encoded[~present, 1] = 1.0
     padded = _pad(encoded)
     padded[:FIRST_KNOWN, 1] = 1.0
     return Feature(name, "numeric", padded)  # type: ignore[arg-type]
 
 
 def _lists(name: str, values: pl.Series, min_count: int, max_length: int) -> Feature | None:
-    rows = pl.DataFrame({"row": np.arange(len(values)), name: values}).explode(name)
-    rows = rows.with_columns(pl.col(name).cast(pl.String))
-    codes = _codes(rows[name], min_count)
+    rows = pl.DataFrame({"row": np.arange(len(values)), "value": values}).explode("value")
+    rows = rows.with_columns(pl.col("value").cast(pl.String))
+    codes = _codes(rows["value"], min_count)
     if codes.is_empty():
         return None
-    kept = rows.join(codes, left_on=name, right_on="value", how="inner").unique(["row", "code"]).sort("row", "code")
+    kept = rows.join(codes, on="value", how="inner").unique(["row", "code"]).sort("row", "code")
     position = kept.select(pl.int_range(pl.len()).over("row").alias("p"))["p"].to_numpy()
     inside = position < max_length
     encoded = np.zeros((len(values), min(max_length, int(position.max()) + 1)), np.int32)

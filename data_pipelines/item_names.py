@@ -32,4 +32,5 @@ def item_names(items: pl.DataFrame) -> pl.DataFrame:
 
 def _is_code(values: pl.Series) -> bool:
     """Mostly digits: a number that names nothing."""
-    return bool(values.drop_nulls().str.contains(r"^\d+$").mean() or 0 > 0.5)
+    digits = values.drop_nulls().str.contains(r"^\d+$")
+    return digits.sum() > len(digits) / 2

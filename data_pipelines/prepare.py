@@ -199,7 +199,7 @@ def _public_names(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _collect(frame: Lazy) -> pl.DataFrame:
-    table: pl.DataFrame = frame.collect("polars").to_native()
+    table: pl.DataFrame = frame.collect("polars", engine="streaming").to_native()
     return table
 
 

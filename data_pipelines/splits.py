@@ -2,11 +2,12 @@
 
 `temporal` asks for each user's first basket at or after one common date, which is what a shop faces; everything before
 that date may be seen. `leave_last_out` holds out each user's last basket (test) and the one before it (validation), the
-protocol of most sequence-recommendation papers; it lets a model see other users' later events and so flatters it.
+protocol of most sequence-recommendation papers; it lets a model see other users' later events and so flatters it. Where
+only purchases are predicted, the baskets that count are those with a purchase; views in between are history.
 
-The item vocabulary is made from events before the test only: an item that too few users bought by then is unknown, as a
-history event and as a target. Reference: Ji et al., "A Critical Study on Data Leakage in Recommender System Offline
-Evaluation", TOIS 2023.
+The vocabularies of items and event types are made from events before the test only: an item that too few users bought
+by then is unknown, as a history event and as a target. Reference: Ji et al., "A Critical Study on Data Leakage in
+Recommender System Offline Evaluation", TOIS 2023.
 """
 
 import json
@@ -101,31 +102,33 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
         validation_days=config.validation_days or defaults.get("validation_days"),
         min_item_users=defaults.get("min_item_users") if config.min_item_users is None else config.min_item_users,
     )
-    events = pl.read_parquet(data / "events.parquet", columns=[USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
+    events = _read(data / "events.parquet", [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
     time = events[TIMESTAMP].dt.epoch("s").to_numpy().astype(np.int64)
     user_ids = events[USER_ID].unique(maintain_order=True)  # the file is sorted by user
     user = _codes(events[USER_ID], user_ids) + FIRST_KNOWN
-    parts = _assign_parts(user, time, config)
+    wanted = events[EVENT_TYPE].is_in(_wanted_types(events[EVENT_TYPE], config.target_event_types)).to_numpy()
+    parts = _assign_parts(user, time, wanted, config)
     if hold_out == "nothing":
         parts[:] = TRAIN
     elif hold_out == "test":
         parts[parts == VALIDATION] = TRAIN
 
     fitting = parts < TEST
-    attributes = pl.read_parquet(data / "items.parquet")
+    attributes = _read(data / "items.parquet")
     item_ids = _item_vocabulary(events.filter(fitting), attributes[ITEM_ID], config.min_item_users or 0)
     known = _codes(events[ITEM_ID], item_ids)
     item = np.where(known >= 0, known + FIRST_KNOWN, UNKNOWN).astype(np.int32)
-    event_type_ids = sorted(events[EVENT_TYPE].unique())
-    event_type = (_codes(events[EVENT_TYPE], pl.Series(event_type_ids)) + FIRST_KNOWN).astype(np.int32)
+    event_type_ids = sorted(events.filter(fitting)[EVENT_TYPE].unique())
+    known_type = _codes(events[EVENT_TYPE], pl.Series(event_type_ids, dtype=pl.String))
+    event_type = np.where(known_type >= 0, known_type + FIRST_KNOWN, UNKNOWN).astype(np.int32)
     offsets = np.searchsorted(user, np.arange(FIRST_KNOWN + len(user_ids) + 1)).astype(np.int64)
 
     timelines = Timelines(offsets, item, time, event_type)
-    wanted = _wanted_types(event_type_ids, config.target_event_types)
-    baskets = _baskets(timelines, user, np.isin(event_type, wanted) & (item != UNKNOWN))
+    baskets = _baskets(timelines, user, wanted & (item != UNKNOWN))
     basket_part = parts[baskets.end]
+    asked = np.logical_or.reduceat(wanted, baskets.end)  # baskets with something to predict, known or not
     train = baskets.take(np.flatnonzero((basket_part == TRAIN) & _asks_something(baskets, timelines)))
-    validation, test, explore = _held_out(baskets, basket_part, timelines, config)
+    validation, test, explore = _held_out(baskets, basket_part, asked, timelines, config)
     _require(train, "training", data)
     if hold_out == "validation":
         _require(validation, "validation", data)
@@ -134,7 +137,7 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
     ignore = defaults.get("feature_ignore", [])
     return Split(
         items=encode(item_ids.to_list(), attributes, ITEM_ID, ignore=ignore),
-        users=encode(user_ids.to_list(), pl.read_parquet(data / "users.parquet"), USER_ID, ignore=ignore),
+        users=encode(user_ids.to_list(), _read(data / "users.parquet"), USER_ID, ignore=ignore),
         event_types=("", "<unknown>", *event_type_ids),
         timelines=timelines,
         train=train,
@@ -144,7 +147,7 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
         training_timelines=timelines.where(parts == TRAIN),
         fitting_timelines=timelines.where(fitting),
         fingerprint=manifest["fingerprint"],
-        dropped_targets=int(((item == UNKNOWN) & (parts == TEST)).sum()),
+        dropped_targets=int((wanted & (item == UNKNOWN) & (parts == TEST)).sum()),
     )
 
 
@@ -166,6 +169,17 @@ def read_manifest(data: Path) -> dict[str, Any]:
     return manifest
 
 
+def _read(table: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    try:
+        rows = pl.read_parquet(table, columns=columns)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{table}: not readable ({reason}); run `supplytower data prepare` again") from None
+    if rows.is_empty():
+        raise InputError(f"{table}: no rows; run `supplytower data prepare` again with data that has some")
+    return rows
+
+
 def _item_vocabulary(events: pl.DataFrame, catalogue: pl.Series, min_users: int) -> pl.Series:
     """Item ids, those with most users first; with `min_users` 0 the rest of the catalogue follows."""
     counts = events.group_by(ITEM_ID).agg(pl.col(USER_ID).n_unique().alias("users"))
@@ -185,32 +199,53 @@ def _codes(values: pl.Series, vocabulary: pl.Series) -> npt.NDArray[np.int64]:
     return joined["code"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
-def _assign_parts(user: npt.NDArray[np.int64], time: LongArray, config: SplitConfig) -> npt.NDArray[np.int8]:
+def _assign_parts(
+    user: npt.NDArray[np.int64], time: LongArray, wanted: BoolArray, config: SplitConfig
+) -> npt.NDArray[np.int8]:
     """TRAIN, VALIDATION or TEST for every event."""
     parts = np.full(len(time), TRAIN, np.int8)
     if config.split == "leave_last_out":
-        basket = np.cumsum(_basket_starts(user, time))
-        last = basket[np.searchsorted(user, user, side="right") - 1]
-        parts[basket == last - 1] = VALIDATION
-        parts[basket == last] = TEST
-        first = basket[np.searchsorted(user, user, side="left")]
-        parts[last - first < 2] = TRAIN  # too short to hold anything out
+        for part, first_basket in zip((VALIDATION, TEST), _last_two_baskets(user, time, wanted), strict=True):
+            parts[np.cumsum(_basket_starts(user, time)) - 1 >= first_basket[user]] = part
         return parts
-    if config.test_start:
-        try:
-            start = datetime.fromisoformat(config.test_start)
-        except ValueError:
-            raise InputError(f"test_start={config.test_start!r} is not an ISO date; write e.g. 2017-11-27") from None
-        test_start = int((start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp())
-    else:
-        test_start = int(time.max() - (time.max() - time.min()) // 10)
-    if not time.min() < test_start <= time.max():
-        span = " to ".join(f"{datetime.fromtimestamp(int(t), UTC):%Y-%m-%d}" for t in (time.min(), time.max()))
-        raise InputError(f"test_start={config.test_start}: outside the events, which run from {span}")
+    test_start = _test_start(time, config)
     length = config.validation_days * SECONDS_PER_DAY if config.validation_days else time.max() - test_start + 1
     parts[time >= test_start - length] = VALIDATION
     parts[time >= test_start] = TEST
     return parts
+
+
+def _last_two_baskets(
+    user: npt.NDArray[np.int64], time: LongArray, wanted: BoolArray
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Number of each user's last basket but one, and of the last one, that hold a wanted event.
+
+    A user with fewer than three has none of either: a number that no basket reaches.
+    """
+    starts = _basket_starts(user, time)
+    basket = np.unique((np.cumsum(starts) - 1)[wanted])
+    owner = user[starts][basket]
+    first, end = (np.searchsorted(owner, owner, side=side) for side in ("left", "right"))
+    from_end = np.where(end - first >= 3, end - 1 - np.arange(len(owner)), -1)
+    numbers = np.full((2, int(user.max()) + 1), len(time))
+    for place in (0, 1):
+        numbers[place, owner[from_end == 1 - place]] = basket[from_end == 1 - place]
+    return numbers[0], numbers[1]
+
+
+def _test_start(time: LongArray, config: SplitConfig) -> int:
+    """When the test begins, in seconds since 1970-01-01 UTC."""
+    if config.test_start is None:
+        return int(time.max() - (time.max() - time.min()) // 10)
+    try:
+        start = datetime.fromisoformat(config.test_start)
+    except ValueError:
+        raise InputError(f"test_start={config.test_start!r} is not an ISO date; write e.g. 2017-11-27") from None
+    test_start = int((start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp())
+    if not time.min() < test_start <= time.max():
+        span = " to ".join(f"{datetime.fromtimestamp(int(t), UTC):%Y-%m-%d}" for t in (time.min(), time.max()))
+        raise InputError(f"test_start={config.test_start}: outside the events, which run from {span}")
+    return test_start
 
 
 def _basket_starts(user: npt.NDArray[np.int64], time: LongArray) -> BoolArray:
@@ -239,14 +274,14 @@ def _asks_something(queries: Queries, timelines: Timelines) -> BoolArray:
 
 
 def _held_out(
-    baskets: Queries, part: npt.NDArray[np.int8], timelines: Timelines, config: SplitConfig
+    baskets: Queries, part: npt.NDArray[np.int8], asked: BoolArray, timelines: Timelines, config: SplitConfig
 ) -> tuple[Queries, Queries, Queries]:
     """Validation, test and explore questions."""
     asks = _asks_something(baskets, timelines)
     validation = np.flatnonzero((part == VALIDATION) & asks)
     if config.split == "temporal" and 0 < config.max_validation_queries < len(validation):
         validation = np.sort(np.random.default_rng(0).choice(validation, config.max_validation_queries, replace=False))
-    in_test = np.flatnonzero(part == TEST)
+    in_test = np.flatnonzero((part == TEST) & asked)
     first = in_test[np.unique(baskets.user[in_test], return_index=True)[1]]  # baskets are in time order per user
     test = baskets.take(first[asks[first]])
     return baskets.take(validation), test, _explore(baskets.take(in_test), baskets.take(first), timelines)
@@ -275,10 +310,10 @@ def _require(queries: Queries, part: str, data: Path) -> None:
         )
 
 
-def _wanted_types(event_types: list[str], targets: tuple[str, ...]) -> list[int]:
-    """Indices of the event types to predict."""
-    missing = sorted(set(targets) - set(event_types))
+def _wanted_types(event_types: pl.Series, targets: tuple[str, ...]) -> list[str]:
+    """The event types to predict."""
+    present = sorted(event_types.unique())
+    missing = sorted(set(targets) - set(present))
     if missing:
-        raise InputError(f"target_event_types={missing[0]!r}: the data has {', '.join(event_types)}; name one of these")
-    chosen = targets or ((EventType.PURCHASE,) if EventType.PURCHASE in event_types else event_types)
-    return [event_types.index(name) + FIRST_KNOWN for name in chosen]
+        raise InputError(f"target_event_types={missing[0]!r}: the data has {', '.join(present)}; name one of these")
+    return list(targets) or ([EventType.PURCHASE] if EventType.PURCHASE in present else present)

@@ -64,7 +64,7 @@ class AttributeEmbedding(keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Create the attribute table (zeros until `set_table`) and the embeddings."""
-        for spec in self.specs:
+        for number, spec in enumerate(self.specs):
             numeric = spec["kind"] == "numeric"
             self.tables[spec["name"]] = self.add_weight(
                 shape=(self.size, spec["width"]),
@@ -72,7 +72,7 @@ class AttributeEmbedding(keras.layers.Layer):
                 initializer="zeros",
                 trainable=False,
                 autocast=False,
-                name=f"{spec['name']}_table",
+                name=f"table_{number}",  # an attribute may be called "price/kg", a weight may not
             )
             self.projections[spec["name"]].build((None, spec["width"]) if numeric else (None,))
         self.built = True

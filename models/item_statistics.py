@@ -4,6 +4,8 @@ Small counts are pulled towards the catalogue's mean by `PSEUDO_COUNT` imaginary
 also keeps one user's own purchases from showing through.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -54,6 +56,41 @@ def item_statistics(timelines: TimelinesLike, n_items: int) -> npt.NDArray[np.fl
     ]
     table = np.stack(columns, axis=1)
     return ((table - table.mean(axis=0)) / (table.std(axis=0) + 1e-6)).astype(np.float32)
+
+
+def popularity_trend(
+    timelines: TimelinesLike, n_items: int, n_weeks: int, half_life_weeks: float = 2.0
+) -> tuple[int, npt.NDArray[np.float32]]:
+    """How much more popular each item was lately than all along, at the beginning of every week.
+
+    Row w counts only events before week w begins, so a question never sees its own week. Times after the last row use
+    the last row.
+
+    Args:
+        timelines: the training events.
+        n_items: item vocabulary size.
+        n_weeks: rows of the table; the last one begins after the last event.
+        half_life_weeks: of the recent popularity.
+
+    Returns:
+        The day (since 1970-01-01 UTC) on which row 0 begins, and `[n_weeks, n_items]`: log of recent over overall
+        share, 0 where nothing is known.
+    """
+    day = timelines.time // 86_400
+    last = int(day.max(initial=0))
+    first = last - 7 * (n_weeks - 1) + 1
+    week = (day - first) // 7  # negative: before the table begins
+    counts = np.zeros((n_weeks, n_items))
+    np.add.at(counts, (week.clip(-1) + 1, timelines.item), 1.0)  # a week's events are known from the next week on
+    recent, overall = np.zeros(n_items), np.zeros(n_items)
+    table = np.zeros((n_weeks, n_items), np.float32)
+    for row in range(n_weeks):
+        recent = recent * 0.5 ** (1.0 / half_life_weeks) + counts[row]
+        overall = overall + counts[row]
+        smooth = 0.5 / n_items
+        shares = [(total / max(total.sum(), 1.0) + smooth) / (1.0 + 0.5) for total in (recent, overall)]
+        table[row] = np.log(shares[0] / shares[1]).clip(-math.log(20), math.log(20))
+    return first, table
 
 
 def _basket_number(timelines: TimelinesLike) -> npt.NDArray[np.int64]:

@@ -73,7 +73,7 @@ class QueryTower(keras.layers.Layer):
         use_cudnn: bool | str = "auto",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # ages stay float32 in mixed precision
         self.user_specs, self.n_users, self.n_event_types, self.dim = user_specs, n_users, n_event_types, dim
         self.lstm_units, self.sequence_events, self.sequence_baskets = lstm_units, sequence_events, sequence_baskets
         self.bag_half_lives_days = tuple(bag_half_lives_days)

@@ -1,8 +1,8 @@
-"""Repeat head: extra logits for what the user took before, from how often and in what rhythm they took it.
+"""Repeat head: logits for what the user took before, from how often and in what rhythm they took it.
 
 People mostly rebuy. For every distinct item of the history a small network sees the pair's purchase statistics (how
 often, how long ago, sums decayed by days and by baskets, time since the last event relative to the pair's usual gap),
-conditioned on the query and the item, and its output is added to that item's logits. One softmax then weighs repeating
+conditioned on the query and the item. One softmax over these and the towers' logits of all other items weighs repeating
 against exploring. All statistics are computed in the graph from raw events. References: Ariannezhad et al., "ReCANet",
 SIGIR 2022; Ren et al., "RepeatNet", AAAI 2019.
 """
@@ -17,6 +17,7 @@ from models.history import History, segment_sum
 from models.item_statistics import N_STATISTICS
 
 Tensor = Any
+START = (5.0, 0.0)  # a past item beats most of the catalogue; no correction
 DECAY_HALF_LIVES_DAYS = (7.0, 28.0, 84.0, 250.0)
 DECAY_HALF_LIVES_BASKETS = (3.0, 10.0, 30.0, 100.0)
 
@@ -96,19 +97,18 @@ class RepeatHead(keras.layers.Layer):
     Args:
         n_items: item vocabulary size.
         units: hidden width.
-        outputs: logits per item (ranking, purchase probability).
         dropout: dropout on the hidden units, the same for all past items of a query.
     """
 
-    def __init__(self, n_items: int, units: int = 32, outputs: int = 2, dropout: float = 0.1, **kwargs: Any):
+    def __init__(self, n_items: int, units: int = 32, dropout: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
-        self.n_items, self.units, self.outputs, self.dropout = n_items, units, outputs, dropout
+        self.n_items, self.units, self.dropout = n_items, units, dropout
         self.from_features = keras.layers.Dense(units, name="from_features")
         self.from_query = keras.layers.Dense(units, use_bias=False, name="from_query")
         self.from_item = keras.layers.Dense(units, use_bias=False, name="from_item")
         self.from_statistics = keras.layers.Dense(units, use_bias=False, name="from_statistics")
         self.hidden = keras.layers.Dense(units, activation="relu", name="hidden")
-        self.output_layer = keras.layers.Dense(outputs, use_bias=False, name="output")
+        self.output_layer = keras.layers.Dense(2, name="output")
         self.drop = keras.layers.Dropout(
             dropout, noise_shape=(None, 1, None)
         )  # the same units for all past items: cheap
@@ -118,6 +118,8 @@ class RepeatHead(keras.layers.Layer):
         self.statistics = self.add_weight(
             shape=(self.n_items, N_STATISTICS), initializer="zeros", trainable=False, name="statistics"
         )
+        self.output_layer.build((None, self.units))
+        self.output_layer.bias.assign(START)
         self.built = True
 
     def describe_items(self, index: Tensor, vectors: Tensor) -> Tensor:
@@ -134,24 +136,29 @@ class RepeatHead(keras.layers.Layer):
             self.build()
         return self.from_item(vectors) + self.from_statistics(ops.take(self.statistics, index, axis=0))
 
-    def call(self, past: PastItems, query: Tensor, by_item: Tensor, training: bool = False) -> Tensor:
+    def call(self, past: PastItems, query: Tensor, by_item: Tensor, tower: Tensor, training: bool = False) -> Tensor:
         """Score the past items.
 
         Args:
             past: the distinct items of each history.
             query: `[batch, dim]`.
             by_item: `[batch, length, units]`, `describe_items` of the past items.
+            tower: `[batch, length, 2]` the towers' logit of each past item and its popularity trend.
             training: whether to drop out.
 
         Returns:
-            `[batch, length, outputs]`, zero where there is no item.
+            `[batch, length, 2]`: ranking logit and correction of the log odds, zero where there is no item.
         """
-        hidden = self.from_features(past.features) + by_item + self.from_query(query)[:, None, :]
+        hidden = (
+            self.from_features(ops.concatenate([past.features, tower], axis=-1))
+            + by_item
+            + self.from_query(query)[:, None, :]
+        )
         hidden = self.drop(self.hidden(ops.relu(hidden)), training=training)
         present = ops.cast(ops.not_equal(past.item, PADDING), hidden.dtype)[..., None]
         return self.output_layer(hidden) * present
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        arguments = {"n_items": self.n_items, "units": self.units, "outputs": self.outputs, "dropout": self.dropout}
+        arguments = {"n_items": self.n_items, "units": self.units, "dropout": self.dropout}
         return {**super().get_config(), **arguments}

@@ -1,9 +1,12 @@
 """The two-tower recommender with an LSTM behaviour-sequence branch, a repeat head and a purchase-probability head.
 
-    logit(query, item) = <query tower, item tower> + item bias + repeat head        -> ranking (softmax)
-    log odds(query, item) = <score query, item tower> + score bias + repeat head    -> purchase probability (sigmoid)
+    logit(query, item) = <query tower, item tower> + item bias + trend               -> ranking (softmax)
+    log odds(query, item) = log softmax(logit) + size(query) + correction(query, item) -> purchase probability (sigmoid)
 
-The query's history is embedded with the item tower's own vectors, so both towers learn one item space.
+For items that the user took before, the repeat head's logit replaces the towers', which is one of its inputs: what is
+rebought follows other rules than what is discovered, and neither part blurs the other. The softmax says how a basket
+divides among the items, `size` how many of them there will be, and the correction is what the score loss finds wrong
+with that. The query's history is embedded with the item tower's own vectors, so both towers learn one item space.
 """
 
 import math
@@ -14,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from data_pipelines.schema import FIRST_KNOWN
+from data_pipelines.schema import FIRST_KNOWN, PADDING
 from models.attributes import AttributeSpec
-from models.history import read_history, segment_sum
-from models.item_statistics import item_statistics
+from models.history import SECONDS_PER_DAY, read_history, segment_sum
+from models.item_statistics import item_statistics, popularity_trend
 from models.item_tower import ItemTower
 from models.losses import NEVER, full_softmax_loss, sampled_softmax_loss, score_loss
 from models.query_tower import QueryTower
@@ -25,7 +28,7 @@ from models.recommender import FeaturesLike, TimelinesLike
 from models.repeat_head import RepeatHead, past_items
 
 Tensor = Any
-RANKING, LOG_ODDS = 0, 1  # outputs of the repeat head
+RANKING, CORRECTION, PRESENT = 0, 1, 2  # outputs of the repeat head; PRESENT marks past items
 
 
 @keras.saving.register_keras_serializable(package="supplytower")
@@ -45,6 +48,7 @@ class TwoTower(keras.Model):
         id_dropout: probability that an item's id is hidden in a training step.
         repeat_units: hidden width of the repeat head; 0 leaves it out.
         repeat_dropout: dropout in the repeat head.
+        n_trend_weeks: rows of the popularity trend table (see `models.item_statistics`); 0 leaves it out.
         loss: `full` softmax over the catalogue, or `sampled` (in-batch and uniform negatives, logQ-corrected).
         n_negatives: uniformly drawn items per batch, for the score head and as the mixed negatives of `sampled`.
         temperature: divides the ranking logits of the sampled loss.
@@ -63,6 +67,7 @@ class TwoTower(keras.Model):
         id_dropout: float = 0.1,
         repeat_units: int = 32,
         repeat_dropout: float = 0.1,
+        n_trend_weeks: int = 0,
         loss: str = "full",
         n_negatives: int = 512,
         temperature: float = 1.0,
@@ -81,6 +86,7 @@ class TwoTower(keras.Model):
             "id_dropout": id_dropout,
             "repeat_units": repeat_units,
             "repeat_dropout": repeat_dropout,
+            "n_trend_weeks": n_trend_weeks,
             "loss": loss,
             "n_negatives": n_negatives,
             "temperature": temperature,
@@ -88,12 +94,14 @@ class TwoTower(keras.Model):
             "query": query or {},
         }
         self.n_items, self.loss_kind, self.n_negatives = n_items, loss, n_negatives
+        self.n_trend_weeks = n_trend_weeks
         self.temperature, self.score_weight = temperature, score_weight
         self.item_tower = ItemTower(item_specs, n_items, dim, id_dropout, name="item_tower")
         self.query_tower = QueryTower(user_specs, n_users, n_event_types, dim, **(query or {}), name="query_tower")
-        self.score_query = keras.layers.Dense(dim, name="score_query")
+        self.score_query = keras.layers.Dense(dim, kernel_initializer="zeros", name="score_query")
+        self.basket_size = keras.layers.Dense(1, name="basket_size")
         self.repeat_head = (
-            RepeatHead(n_items, repeat_units, 2, repeat_dropout, name="repeat_head") if repeat_units else None
+            RepeatHead(n_items, repeat_units, repeat_dropout, name="repeat_head") if repeat_units else None
         )
         self.seed_generator = keras.random.SeedGenerator()
         self.loss_tracker = keras.metrics.Mean(name="loss")
@@ -103,10 +111,18 @@ class TwoTower(keras.Model):
     def build(self, input_shape: Any = None) -> None:
         """Create the item biases; the score bias starts at the odds of one item in the catalogue."""
         self.item_bias = self.add_weight(shape=(self.n_items,), initializer="zeros", name="item_bias")
-        rare = keras.initializers.Constant(-math.log(self.n_items))
-        self.score_bias = self.add_weight(shape=(self.n_items,), initializer=rare, name="score_bias")
+        self.score_bias = self.add_weight(shape=(self.n_items,), initializer="zeros", name="score_bias")
         self.calibration = self.add_weight(shape=(2,), initializer="zeros", trainable=False, name="calibration")
         self.calibration.assign([1.0, 0.0])  # Platt scaling: slope and intercept
+        if self.n_trend_weeks:
+            self.trend = self.add_weight(
+                shape=(self.n_trend_weeks, self.n_items), initializer="zeros", trainable=False, name="trend"
+            )
+            self.trend_first_day = self.add_weight(
+                shape=(), dtype="int32", initializer="zeros", trainable=False, name="trend_first_day"
+            )
+            half = keras.initializers.Constant(0.5)
+            self.trend_weight = self.add_weight(shape=(), initializer=half, name="trend_weight")
         uniform = keras.initializers.Constant(1.0 / self.n_items)
         self.target_share = self.add_weight(
             shape=(self.n_items,), initializer=uniform, trainable=False, name="target_share"
@@ -126,6 +142,10 @@ class TwoTower(keras.Model):
             self.query_tower.user_attributes.set_table(users)
         if self.repeat_head is not None:
             self.repeat_head.statistics.assign(item_statistics(timelines, self.n_items))
+        if self.n_trend_weeks:
+            first_day, trend = popularity_trend(timelines, self.n_items, self.n_trend_weeks)
+            self.trend.assign(trend)
+            self.trend_first_day.assign(first_day)
 
     def set_priors(self, target_counts: npt.NDArray[np.integer], n_queries: int) -> None:
         """Start the biases at popularity, so that training begins where the simplest baseline ends.
@@ -138,15 +158,16 @@ class TwoTower(keras.Model):
         share = counts / counts.sum()
         log_share = np.log(share)
         self.item_bias.assign(log_share - log_share.mean())
-        self.score_bias.assign(np.log(counts / (n_queries + 1.0)))
+        self.basket_size.bias.assign([np.log(max(target_counts.sum(), 1) / max(n_queries, 1))])
         self.target_share.assign(share)
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """Run both towers.
 
         Returns:
-            `query` and `score_query` `[batch, dim]`; with a repeat head `past_item` `[batch, length]` and `past_logits`
-            `[batch, length, 2]`; and `items` `[n_items, dim]` unless the loss is sampled and the model is training.
+            `query` and `score_query` `[batch, dim]`; `week` `[batch]`, row of the trend table; with a repeat head
+            `past_item` `[batch, length]` and `past_logits` `[batch, length, 2]`; and unless the loss is sampled and
+            the model is training, `items` `[n_items, dim]` and the towers' `logits` `[batch, n_items]`.
         """
         if training and self.loss_kind == "sampled":
             return self.answer(inputs, None, training=True)
@@ -174,46 +195,89 @@ class TwoTower(keras.Model):
         real = ops.cast(events.mask, self.compute_dtype)[..., None]
         vectors = embed(events.item) * real  # [batch, length, dim]
         query = self.query_tower(inputs["user"], inputs["time"], history, events, vectors, training=training)
-        outputs = {"query": query, "score_query": self.score_query(query)}
+        outputs = {
+            "query": query,
+            "score_query": self.score_query(query),
+            "log_size": ops.cast(self.basket_size(query), "float32"),
+            "week": self._week(inputs["time"]),
+        }
         if items is not None:
             outputs["items"] = items
-        if self.repeat_head is not None:
-            past = past_items(history)
-            if past_vectors is None:
-                by_item = embed(past.item, self.repeat_head.describe_items)
-            else:
-                by_item = ops.take(past_vectors, past.item, axis=0)
-            outputs["past_item"] = past.item
-            outputs["past_logits"] = ops.cast(self.repeat_head(past, query, by_item, training=training), "float32")
+            logits = ops.matmul(query, ops.transpose(items)) + self.item_bias
+            outputs["logits"] = ops.cast(logits, "float32")
+            if self.n_trend_weeks:
+                outputs["logits"] = outputs["logits"] + self.trend_weight * self._trend(outputs)
+        if self.repeat_head is None:
+            return outputs
+        past = past_items(history)
+        if past_vectors is None:
+            by_item = embed(past.item, self.repeat_head.describe_items)
+        else:
+            by_item = ops.take(past_vectors, past.item, axis=0)
+        if items is not None:
+            tower = ops.take_along_axis(outputs["logits"], past.item, axis=1)  # [batch, length]
+        else:
+            tower = ops.einsum("bd,bld->bl", query, embed(past.item)) + ops.take(self.item_bias, past.item)
+            tower = ops.cast(tower, "float32")
+            if self.n_trend_weeks:
+                tower = tower + self.trend_weight * self._trend(outputs, past.item)
+        trend = self._trend(outputs, past.item) if self.n_trend_weeks else ops.zeros_like(tower)
+        tower = ops.stack([ops.stop_gradient(tower) / 5.0, trend], axis=-1)
+        outputs["past_item"] = past.item
+        outputs["past_logits"] = ops.cast(self.repeat_head(past, query, by_item, tower, training=training), "float32")
         return outputs
 
     def ranking_logits(self, outputs: dict[str, Tensor]) -> Tensor:
         """Logits of the whole catalogue, `[batch, n_items]`; padding and unknown are never ranked."""
-        logits = ops.matmul(outputs["query"], ops.transpose(outputs["items"])) + self.item_bias
-        return self._mask_reserved(ops.cast(logits, "float32") + self._past_by_item(outputs)[..., RANKING])
+        return self._mask_reserved(_replaced(outputs["logits"], self._past_by_item(outputs)))
 
     def log_odds(self, outputs: dict[str, Tensor]) -> Tensor:
         """Calibrated log odds that the user takes each item next, `[batch, n_items]`."""
-        logits = ops.matmul(outputs["score_query"], ops.transpose(outputs["items"])) + self.score_bias
-        logits = ops.cast(logits, "float32") + self._past_by_item(outputs)[..., LOG_ODDS]
-        return self._mask_reserved(logits * self.calibration[0] + self.calibration[1])
+        past = self._past_by_item(outputs)
+        log_share = ops.log_softmax(self._mask_reserved(_replaced(outputs["logits"], past)), axis=1)
+        correction = ops.matmul(outputs["score_query"], ops.transpose(outputs["items"])) + self.score_bias
+        log_odds = self._log_odds(outputs, log_share, ops.cast(correction, "float32"), past)
+        return self._mask_reserved(log_odds * self.calibration[0] + self.calibration[1])
 
     def candidate_log_odds(self, outputs: dict[str, Tensor], candidate: Tensor) -> Tensor:
         """As `log_odds`, of the items `candidate` `[batch, n_candidates]` only; unknown ones by the unknown vector."""
-        logits = ops.einsum("bd,bcd->bc", outputs["score_query"], ops.take(outputs["items"], candidate, axis=0))
-        logits = ops.cast(logits + ops.take(self.score_bias, candidate), "float32")
-        if self.repeat_head is not None:
-            logits = logits + ops.take_along_axis(self._past_by_item(outputs)[..., LOG_ODDS], candidate, axis=1)
-        return logits * self.calibration[0] + self.calibration[1]
+        return ops.take_along_axis(self.log_odds(outputs), candidate, axis=1)
+
+    def _log_odds(
+        self, outputs: dict[str, Tensor], log_share: Tensor, correction: Tensor, past: Tensor | None
+    ) -> Tensor:
+        """Uncalibrated log odds `[batch, n]` from the log share of a basket that each item takes."""
+        log_odds = log_share + outputs["log_size"] + correction
+        return log_odds if past is None else log_odds + past[..., CORRECTION]
+
+    def _week(self, time: Tensor) -> Tensor:
+        """Row of the trend table for each request, `[batch]`."""
+        if not self.n_trend_weeks:
+            return ops.zeros_like(time, dtype="int32")
+        day = ops.cast(time // int(SECONDS_PER_DAY), "int32") - self.trend_first_day
+        return ops.clip(day // 7, 0, self.n_trend_weeks - 1)
+
+    def _trend(self, outputs: dict[str, Tensor], index: Tensor | None = None) -> Tensor:
+        """Trend of the items `index` `[batch, n]`, all if None."""
+        if index is None:
+            return ops.take(self.trend, outputs["week"], axis=0)  # [batch, n_items]
+        cell = outputs["week"][:, None] * self.n_items + index
+        return ops.take(ops.reshape(self.trend, (-1,)), cell)
+
+    def latest_bias(self) -> Tensor:
+        """What every item's ranking logit holds for any request after the log, trend included, `[n_items]`."""
+        if not self.n_trend_weeks:
+            return ops.convert_to_tensor(self.item_bias)
+        return self.item_bias + self.trend_weight * self.trend[-1]
 
     def _mask_reserved(self, logits: Tensor) -> Tensor:
         return ops.where(ops.arange(self.n_items)[None, :] < FIRST_KNOWN, NEVER, logits)
 
-    def _past_by_item(self, outputs: dict[str, Tensor]) -> Tensor:
-        """The repeat head's logits spread over the catalogue, `[batch, n_items, 2]`."""
+    def _past_by_item(self, outputs: dict[str, Tensor]) -> Tensor | None:
+        """The repeat head's logits and whether there are any, spread over the catalogue, `[batch, n_items, 3]`."""
         if self.repeat_head is None:
-            return ops.zeros((1, self.n_items, 2))
-        return segment_sum(outputs["past_logits"], outputs["past_item"], self.n_items)
+            return None
+        return segment_sum(_with_presence(outputs), outputs["past_item"], self.n_items)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -232,16 +296,18 @@ class TwoTower(keras.Model):
 
     def _full_losses(self, outputs: dict[str, Tensor], target: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Ranking loss over the whole catalogue, score loss on the drawn items; `[batch]` each."""
-        items, past = outputs["items"], self._past_by_item(outputs)  # [batch, n_items, 2]
-        logits = ops.matmul(outputs["query"], ops.transpose(items)) + self.item_bias
-        logits = self._mask_reserved(ops.cast(logits, "float32") + past[..., RANKING])
+        items, past = outputs["items"], self._past_by_item(outputs)  # [batch, n_items, 3]
+        logits = self._mask_reserved(_replaced(outputs["logits"], past))
+        log_z = ops.logsumexp(logits, axis=1, keepdims=True)
         negative = ops.matmul(outputs["score_query"], ops.transpose(ops.take(items, drawn, axis=0)))
-        negative = negative + ops.take(self.score_bias, drawn)  # [batch, n_negatives]
+        negative = ops.cast(negative + ops.take(self.score_bias, drawn), "float32")  # [batch, n_negatives]
+        past_drawn = None if past is None else ops.take(past, drawn, axis=1)
+        negative = self._log_odds(outputs, ops.take(logits, drawn, axis=1) - log_z, negative, past_drawn)
         positive = ops.einsum("bd,btd->bt", outputs["score_query"], ops.take(items, target, axis=0))
-        positive = positive + ops.take(self.score_bias, target)  # [batch, max_targets]
-        if self.repeat_head is not None:
-            negative = negative + ops.take(past[..., LOG_ODDS], drawn, axis=1)
-            positive = positive + ops.take_along_axis(past[..., LOG_ODDS], target, axis=1)
+        positive = ops.cast(positive + ops.take(self.score_bias, target), "float32")  # [batch, max_targets]
+        past_target = None if past is None else ops.take_along_axis(past, target[..., None], axis=1)
+        log_share = ops.take_along_axis(logits, target, axis=1) - log_z
+        positive = self._log_odds(outputs, log_share, positive, past_target)
         offset = math.log(self.n_items / self.n_negatives)
         return full_softmax_loss(logits, target), score_loss(positive, target, negative, drawn, offset)
 
@@ -252,25 +318,32 @@ class TwoTower(keras.Model):
         own = ops.arange(batch, dtype="int32")
         items = self.item_tower(candidate, training=True)
         logits = ops.matmul(outputs["query"], ops.transpose(items)) + ops.take(self.item_bias, candidate)
-        odds = ops.matmul(outputs["score_query"], ops.transpose(items)) + ops.take(self.score_bias, candidate)
-        if self.repeat_head is not None:
-            past = self._past_by_candidate(outputs, candidate)
-            logits, odds = logits + past[..., RANKING], odds + past[..., LOG_ODDS]
+        correction = ops.matmul(outputs["score_query"], ops.transpose(items)) + ops.take(self.score_bias, candidate)
+        logits = ops.cast(logits, "float32")
+        if self.n_trend_weeks:
+            columns = ops.broadcast_to(candidate[None, :], ops.shape(logits))
+            logits = logits + self.trend_weight * self._trend(outputs, columns)
+        past = self._past_by_candidate(outputs, candidate)
+        logits = _replaced(logits, past)
         expected = ops.take(self.target_share, candidate) * ops.cast(batch, "float32") + self.n_negatives / self.n_items
         ranking = sampled_softmax_loss(
             ops.cast(logits, "float32"), candidate, ops.log(expected), own, target, self.temperature
         )
+        log_z = ops.logsumexp(logits - ops.log(expected)[None, :], axis=1, keepdims=True)  # importance sampling
+        odds = self._log_odds(outputs, logits - log_z, ops.cast(correction, "float32"), past)
         positive = ops.take_along_axis(odds, own[:, None], axis=1)
         offset = math.log(self.n_items / self.n_negatives)
         return ranking, score_loss(positive, target[:, :1], odds[:, batch:], drawn, offset)
 
-    def _past_by_candidate(self, outputs: dict[str, Tensor], candidate: Tensor) -> Tensor:
-        """The repeat head's logits at the candidates, `[batch, n_candidates, 2]`, without a catalogue-wide matrix."""
+    def _past_by_candidate(self, outputs: dict[str, Tensor], candidate: Tensor) -> Tensor | None:
+        """As `_past_by_item` at the candidates, `[batch, n_candidates, 3]`, without a catalogue-wide matrix."""
+        if self.repeat_head is None:
+            return None
         n_candidates = ops.shape(candidate)[0]
         column = ops.arange(1, n_candidates + 1, dtype="int32")
         # an item drawn twice has two columns: one of them stands for both
         column_of = ops.scatter_update(ops.zeros((self.n_items,), "int32"), candidate[:, None], column)
-        spread = segment_sum(outputs["past_logits"], ops.take(column_of, outputs["past_item"]), n_candidates + 1)
+        spread = segment_sum(_with_presence(outputs), ops.take(column_of, outputs["past_item"]), n_candidates + 1)
         return ops.take(spread, ops.take(column_of, candidate), axis=1)
 
     @property
@@ -281,3 +354,14 @@ class TwoTower(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {**super().get_config(), **self.arguments}
+
+
+def _with_presence(outputs: dict[str, Tensor]) -> Tensor:
+    """The repeat head's logits and a 1 for every past item, `[batch, length, 3]`."""
+    present = ops.cast(ops.not_equal(outputs["past_item"], PADDING), "float32")
+    return ops.concatenate([outputs["past_logits"], present[..., None]], axis=-1)
+
+
+def _replaced(logits: Tensor, past: Tensor | None) -> Tensor:
+    """The towers' logits `[batch, n]`, with the repeat head's in the columns of past items (`past` `[batch, n, 3]`)."""
+    return logits if past is None else logits * (1.0 - past[..., PRESENT]) + past[..., RANKING]

@@ -82,7 +82,8 @@ def export(
         InputError: if the run or its data cannot be used, or the disk is full.
         ExportError: if the export does not answer as the model did in training.
     """
-    loaded = runs.load_run(run, data or Path(export_manifest.read_json(run / runs.RECORD)["data"]))
+    data = data or Path(export_manifest.read_json(run / runs.RECORD)["data"])
+    loaded = runs.load_run(run, data)
     split, recommender = loaded.split, loaded.recommender
     graph = ServingGraph(
         servable(recommender.model),
@@ -91,8 +92,8 @@ def export(
     )
     queries = typical_queries(split, VERIFIED_USERS)
     drawn = np.random.default_rng(0).integers(FIRST_KNOWN, split.items.size, VERIFIED_CANDIDATES, dtype=np.int32)
-    typical = make_requests(split, queries, K_VERIFIED, drawn)
-    shown = make_requests(split, queries.take(np.array([0, -1])), K_SHOWN, drawn[:K_SHOWN])
+    typical = make_requests(data, split, queries, K_VERIFIED, drawn)
+    shown = make_requests(data, split, queries.take(np.array([0, -1])), K_SHOWN, drawn[:K_SHOWN])
 
     version = max(versions(models, RECOMMENDER), default=0) + 1
     target = models / RECOMMENDER / str(version)
@@ -105,14 +106,14 @@ def export(
         manifest["golden"] = export_manifest.golden(shown, answer_shown)
         atomic.write_json(temporary / export_manifest.MANIFEST, manifest)
     try:
-        set_labels(models, RECOMMENDER, _new_labels(models, target, promote), base_path)
+        set_labels(models, RECOMMENDER, new_labels(models, target, promote), base_path)
     except BaseException:
         shutil.rmtree(target)  # a version that no server is told of is a half-written export
         raise
     return target
 
 
-def _new_labels(models: Path, target: Path, promote: bool) -> dict[str, int]:
+def new_labels(models: Path, target: Path, promote: bool) -> dict[str, int]:
     """Canary is the new version; so is stable unless the version that is stable now has a better validation figure."""
     version = int(target.name)
     stable = labels(models, RECOMMENDER).get(STABLE)

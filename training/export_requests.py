@@ -1,40 +1,35 @@
-"""Real requests, as a client would send them: what an export is verified with, warmed up with, and shown by."""
+"""Real requests to every signature: what an export is verified with, warmed up with, and shown by."""
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from data_pipelines.schema import (
     CANDIDATE_ITEM_ID,
     EXCLUDE_ITEM_ID,
     FIRST_KNOWN,
-    HISTORY_EVENT_TYPE,
-    HISTORY_ITEM_ID,
-    HISTORY_TIMESTAMP,
     ITEM_EMBEDDING,
     ITEM_ID,
     SCORE_SIGNATURE,
     SERVING_DEFAULT,
-    TIMESTAMP,
     UNKNOWN,
     USER_EMBEDDING,
-    USER_ID,
     K,
 )
 from data_pipelines.splits import Split
-from data_pipelines.timelines import Queries, histories
+from data_pipelines.timelines import Queries
+from training.user_requests import Arrays, UserRequests, read_events
 
-Arrays = dict[str, npt.NDArray[Any]]
 Requests = dict[str, Arrays]
 """Inputs by signature."""
 
 
 def typical_queries(split: Split, count: int) -> Queries:
-    """Questions at the end of the log by `count` users, from the shortest history to the longest, and an unknown user."""
+    """Questions at the end of the log: `count` users, from the shortest history to the longest, and an unknown one."""
     timelines = split.timelines
-    lengths = np.diff(timelines.offsets)[FIRST_KNOWN:]
-    by_length = np.argsort(lengths, kind="stable") + FIRST_KNOWN
+    by_length = np.argsort(np.diff(timelines.offsets)[FIRST_KNOWN:], kind="stable") + FIRST_KNOWN
     chosen = by_length[np.linspace(0, len(by_length) - 1, min(count, len(by_length))).astype(int)]
     user = np.append(chosen, UNKNOWN).astype(np.int32)
     time = np.full(len(user), timelines.time.max() + 1)
@@ -42,38 +37,23 @@ def typical_queries(split: Split, count: int) -> Queries:
     return Queries(user, timelines.offsets[user + 1], time, *no_targets)
 
 
-def make_requests(split: Split, queries: Queries, k: int, candidates: npt.NDArray[np.int32]) -> Requests:
-    """One request per signature.
+def make_requests(data: Path, split: Split, queries: Queries, k: int, candidates: npt.NDArray[np.int32]) -> Requests:
+    """The questions in one batch, to every signature, from the raw log.
 
     Args:
-        split: the data.
-        queries: `n` questions, asked in one batch.
+        data: the prepared data folder.
+        split: its division.
+        queries: `n` questions at the end of the log, as `typical_queries` poses them.
         k: items to recommend.
         candidates: item indices to score, and to embed.
     """
-    rows, query = histories(split.timelines, queries)
-    counts = np.bincount(query, minlength=len(queries))
-    column = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    shape = (len(queries), int(counts.max(initial=0)))
-
-    def padded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        matrix = np.zeros(shape, values.dtype)  # zero is "" for strings
-        matrix[query, column] = values
-        return matrix
-
-    timelines, items = split.timelines, np.asarray(split.items.ids)
-    history = {
-        USER_ID: np.asarray(split.users.ids)[queries.user],
-        TIMESTAMP: queries.time,
-        HISTORY_ITEM_ID: padded(items[timelines.item[rows]]),
-        HISTORY_EVENT_TYPE: padded(np.asarray(split.event_types)[timelines.event_type[rows]]),
-        HISTORY_TIMESTAMP: padded(timelines.time[rows]),
-    }
-    nothing = np.zeros((len(queries), 0), np.str_)
-    every = np.broadcast_to(items[candidates], (len(queries), len(candidates)))
+    users = pl.Series(np.asarray(split.users.ids)[queries.user].tolist(), dtype=pl.String)
+    asked = UserRequests(read_events(data), users, k).make(np.arange(len(users)))
+    history = {name: array for name, array in asked.items() if name not in (K, EXCLUDE_ITEM_ID)}
+    items = np.asarray(split.items.ids)[candidates]
     return {
-        SERVING_DEFAULT: {**history, K: np.array(k, np.int32), EXCLUDE_ITEM_ID: nothing},
-        SCORE_SIGNATURE: {**history, CANDIDATE_ITEM_ID: every},
+        SERVING_DEFAULT: asked,
+        SCORE_SIGNATURE: {**history, CANDIDATE_ITEM_ID: np.tile(items, (len(users), 1))},
         USER_EMBEDDING: history,
-        ITEM_EMBEDDING: {ITEM_ID: items[candidates]},
+        ITEM_EMBEDDING: {ITEM_ID: items},
     }

@@ -1,7 +1,7 @@
 """Proof that an export answers as the model did in training, before anybody can load it.
 
-The expected numbers come from the training side: index arrays through tf.data into the Keras model. The answers come from
-the SavedModel in a fresh process that was given strings.
+The expected numbers come from the training side: index arrays through tf.data into the Keras model. The answers come
+from the SavedModel in a fresh process that was given strings.
 """
 
 import os
@@ -17,8 +17,9 @@ import numpy.typing as npt
 from data_pipelines.schema import CANDIDATE_ITEM_ID, ITEM_ID, PROBABILITY, SCORE, SCORE_SIGNATURE, SERVING_DEFAULT
 from data_pipelines.splits import Split
 from data_pipelines.timelines import Queries
-from training.export_requests import Arrays, Requests
+from training.export_requests import Requests
 from training.two_tower_recommender import TwoTowerRecommender
+from training.user_requests import Arrays
 
 TOLERANCE = 1e-4
 """Absolute and relative: rounding differs with batch shape and kernel, by 1e-6 or so."""
@@ -50,7 +51,7 @@ def replay(saved_model: Path, requests: list[Requests]) -> list[Requests]:
     }
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder) / "requests.npz", Path(folder) / "answers.npz"
-        np.savez(asked, **inputs)  # type: ignore[arg-type]
+        np.savez(asked, allow_pickle=False, **inputs)
         process = subprocess.run(
             [sys.executable, "-I", str(REPLAY), str(saved_model), str(asked), str(answered)],
             capture_output=True,

@@ -1,8 +1,8 @@
 """Recommend for every user with an exported model: `supplytower recommend`.
 
 Knows the model only as the SavedModel that TensorFlow Serving loads. Every user is asked for one second after the last
-event of the log, with the whole history up to then; users without events, and ids that the model has never seen, get what
-the model has for an empty history.
+event of the log, with the whole history up to then; users without events, known or not, get what the model has for an
+empty history.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import tensorflow as tf
 from polars.exceptions import PolarsError
@@ -19,31 +18,12 @@ from rich.table import Table
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.item_names import item_names
-from data_pipelines.schema import (
-    EVENT_TYPE,
-    EXCLUDE_ITEM_ID,
-    HISTORY_EVENT_TYPE,
-    HISTORY_ITEM_ID,
-    HISTORY_TIMESTAMP,
-    ITEM_ID,
-    RANK,
-    SCORE,
-    SERVING_DEFAULT,
-    TIMESTAMP,
-    USER_ID,
-    InputError,
-    K,
-)
+from data_pipelines.schema import ITEM_ID, RANK, SCORE, SERVING_DEFAULT, USER_ID, InputError
 from training.model_versions import RECOMMENDER, find_version
+from training.user_requests import IndexArray, UserRequests, first_line, read_events, read_table
 
 ITEM_NAME = "item_name"
-BATCH_SIZE = 256
-BATCH_EVENTS = 500_000
-"""Events (padding included) in one request at the most: bounds memory."""
-LONGEST_HISTORY = 16_384
-"""Events of a user that are sent at the most, the most recent ones: far more than models look at."""
 SAMPLE_USERS, SAMPLE_ITEMS = 3, 5
-IndexArray = npt.NDArray[np.int64]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,27 +77,29 @@ def recommend(
         exclude_seen: leave out the items of the user's events.
 
     Returns:
-        user_id, rank, item_id, score, item_name; users in the order given, the best item first. A user gets fewer than `k`
-        items only where the catalogue has no more.
+        user_id, rank, item_id, score, item_name; users in the order given, the best item first. A user gets fewer than
+        `k` items only where the catalogue has no more.
 
     Raises:
         InputError: if `k` is below 1, or a file is missing or damaged.
     """
     if k < 1:
         raise InputError(f"--k {k}: must be at least 1")
-    events = _read(data / "events.parquet", [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
-    names = item_names(_read(data / "items.parquet"))
+    events = read_events(data)
+    names = item_names(read_table(data / "items.parquet"))
     if users is None:
-        users = _read(data / "users.parquet", [USER_ID])[USER_ID]
-    seen = events.select(USER_ID, ITEM_ID).unique(maintain_order=True).sort(USER_ID, maintain_order=True)
-    requests = _Requests(events, seen if exclude_seen else seen.clear(), users, k)
+        users = read_table(data / "users.parquet", [USER_ID])[USER_ID]
+    requests = UserRequests(events, users, k, exclude_seen=exclude_seen)
     function = _load(version)
     with terminal.progress() as bar:
-        batches = bar.track(requests.batches(), description="recommending")
-        answers = [_rows(rows, function(**requests.make(rows))) for rows in batches]
+        answers = []
+        for rows in bar.track(requests.batches(), description="recommending"):
+            inputs = {name: tf.constant(array) for name, array in requests.make(rows).items()}
+            answers.append(_rows(rows, function(**inputs)))
     table = pl.concat(answers).sort("asked", RANK)
     table = table.select(users.rename(USER_ID).gather(table["asked"]), RANK, ITEM_ID, SCORE)
-    return table.join(names, on=ITEM_ID, how="left", maintain_order="left")
+    table = table.join(names, on=ITEM_ID, how="left", maintain_order="left")
+    return table.with_columns(pl.col(ITEM_NAME).fill_null(pl.col(ITEM_ID)))
 
 
 def read_users(path: Path) -> pl.Series:
@@ -138,7 +120,7 @@ def read_users(path: Path) -> pl.Series:
             table = pl.DataFrame({USER_ID: path.read_text(encoding="utf-8").splitlines()}, schema={USER_ID: pl.String})
     except (OSError, UnicodeDecodeError, PolarsError) as error:
         raise InputError(
-            f"--users {path}: cannot be read ({_first_line(error)}); give a Parquet, CSV or text file"
+            f"--users {path}: cannot be read ({first_line(error)}); give a Parquet, CSV or text file"
         ) from None
     if USER_ID not in table.columns:
         raise InputError(f"--users {path}: no column {USER_ID}; it has {', '.join(table.columns)}")
@@ -147,70 +129,6 @@ def read_users(path: Path) -> pl.Series:
     if users.is_empty():
         raise InputError(f"--users {path}: no user id in it; give at least one")
     return users
-
-
-class _Requests:
-    """The users' requests in batches of similar history length.
-
-    Args:
-        events: the log, sorted by user and time.
-        exclude: the users' items not to recommend, sorted by user.
-        users: who is asked for.
-        k: items per user.
-    """
-
-    def __init__(self, events: pl.DataFrame, exclude: pl.DataFrame, users: pl.Series, k: int):
-        self.users, self.k = users.to_numpy(), np.int32(k)
-        self.events, self.exclude = events, exclude
-        self.first_event, self.n_events = _spans(events, users)
-        self.first_excluded, self.n_excluded = _spans(exclude, users)
-        cut = np.maximum(self.n_events - LONGEST_HISTORY, 0)
-        self.first_event, self.n_events = self.first_event + cut, self.n_events - cut
-        self.event_time = events[TIMESTAMP].dt.epoch("s")
-        self.now = int(self.event_time.max() or 0) + 1  # type: ignore[call-overload]
-
-    def batches(self) -> list[IndexArray]:
-        """Positions in `users`, those with short histories first; fewer where histories are long."""
-        order = np.argsort(self.n_events, kind="stable")
-        batches, first = [], 0
-        while first < len(order):
-            longest = self.n_events[order[min(first + BATCH_SIZE, len(order)) - 1]]
-            size = int(np.clip(BATCH_EVENTS // max(longest, 1), 1, BATCH_SIZE))
-            batches.append(order[first : first + size])
-            first += size
-        return batches
-
-    def make(self, rows: IndexArray) -> dict[str, Any]:
-        """The request of the users at the positions `rows` `[batch]`."""
-        event = _positions(self.first_event[rows], self.n_events[rows])
-        excluded = _positions(self.first_excluded[rows], self.n_excluded[rows])
-        return {
-            USER_ID: tf.constant(self.users[rows], tf.string),
-            TIMESTAMP: tf.fill([len(rows)], tf.constant(self.now, tf.int64)),
-            HISTORY_ITEM_ID: tf.constant(_padded(self.events[ITEM_ID], event, ""), tf.string),
-            HISTORY_EVENT_TYPE: tf.constant(_padded(self.events[EVENT_TYPE], event, ""), tf.string),
-            HISTORY_TIMESTAMP: tf.constant(_padded(self.event_time, event, 0), tf.int64),
-            EXCLUDE_ITEM_ID: tf.constant(_padded(self.exclude[ITEM_ID], excluded, ""), tf.string),
-            K: tf.constant(self.k),
-        }
-
-
-def _spans(table: pl.DataFrame, users: pl.Series) -> tuple[IndexArray, IndexArray]:
-    """First row and number of rows of every user in a table sorted by user."""
-    spans = table.with_row_index("row").group_by(USER_ID).agg(pl.col("row").min(), pl.len())
-    found = users.rename(USER_ID).to_frame().join(spans, on=USER_ID, how="left", maintain_order="left").fill_null(0)
-    return found["row"].to_numpy().astype(np.int64), found["len"].to_numpy().astype(np.int64)
-
-
-def _positions(first: IndexArray, count: IndexArray) -> IndexArray:
-    """Row numbers `[batch, longest]`, -1 for padding on the right."""
-    column = np.arange(count.max(initial=0))
-    return np.where(column < count[:, None], first[:, None] + column, -1)
-
-
-def _padded(values: pl.Series, position: IndexArray, padding: Any) -> npt.NDArray[Any]:
-    taken = values.gather(np.maximum(position, 0).ravel()).to_numpy().reshape(position.shape)
-    return np.where(position < 0, padding, taken)
 
 
 def _rows(asked: IndexArray, answer: dict[str, Any]) -> pl.DataFrame:
@@ -232,19 +150,7 @@ def _load(version: Path) -> Any:
     try:
         return tf.saved_model.load(str(version)).signatures[SERVING_DEFAULT]
     except (OSError, KeyError, tf.errors.OpError) as error:
-        raise InputError(f"{version}: not a recommender's SavedModel ({_first_line(error)}); export it again") from None
-
-
-def _read(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path, columns=columns)
-    except (OSError, PolarsError) as error:
-        remedy = f"run `supplytower data prepare --out {path.parent}`"
-        raise InputError(f"{path}: cannot be read ({_first_line(error)}); {remedy}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+        raise InputError(f"{version}: not a recommender's SavedModel ({first_line(error)}); export it again") from None
 
 
 def _report(table: pl.DataFrame, k: int, out: Path) -> None:

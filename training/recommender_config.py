@@ -28,6 +28,8 @@ COUNTS = (
 SHARES = ("id_dropout", "user_dropout", "dropout", "repeat_dropout")
 SAMPLED_ABOVE = 200_000
 """Catalogues above this many items are trained with the sampled loss."""
+TREND_CELLS = 50_000_000
+"""Bound on the trend table; a longer log is covered from its end."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class RecommenderConfig(SplitConfig):
     """Whether the query tower sees weekday, hour and the time since the last event."""
     repeat_units: int = 32
     """Hidden width of the repeat head; 0 leaves it out."""
+    use_trend: bool = True
+    """Whether the recent popularity of an item, week by week, counts; needs real timestamps."""
     id_dropout: float = 0.1
     """Probability that an item's id is hidden in a training step, so that its attributes must speak."""
     user_dropout: float = 0.3
@@ -141,6 +145,7 @@ def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:
         "id_dropout": config.id_dropout,
         "repeat_units": config.repeat_units,
         "repeat_dropout": config.repeat_dropout,
+        "n_trend_weeks": _n_trend_weeks(split) if config.use_trend else 0,
         "loss": loss,
         "n_negatives": config.n_negatives,
         "temperature": config.temperature,
@@ -156,3 +161,10 @@ def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:
             "dropout": config.dropout,
         },
     }
+
+
+def _n_trend_weeks(split: Split) -> int:
+    """Weeks of the training events and one more, as far as the table stays small."""
+    time = split.training_timelines.time
+    weeks = int(time.max() - time.min()) // (7 * 86_400) + 2
+    return max(1, min(weeks, TREND_CELLS // split.items.size))

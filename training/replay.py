@@ -2,8 +2,8 @@
 
     python -I training/replay.py SAVED_MODEL REQUESTS.npz ANSWERS.npz
 
-The arrays of both files are named `<number>/<signature>/<tensor>`. An export is checked with it: what it answers here it
-answers anywhere, because nothing of this package can be imported by accident.
+The arrays of both files are named `<number>/<signature>/<tensor>`. An export is checked with it: what it answers here
+it answers anywhere, because nothing of this package is there to help.
 """
 
 import sys
@@ -35,7 +35,7 @@ def main(saved_model: str, requests: str, answers: str) -> None:
         for tensor, value in signatures[signature](**tensors).items():
             array = value.numpy()
             outputs[f"{request}/{tensor}"] = np.char.decode(array.astype(bytes)) if array.dtype == object else array
-    np.savez(answers, **outputs)
+    np.savez(answers, allow_pickle=False, **outputs)
 
 
 if __name__ == "__main__":

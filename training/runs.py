@@ -91,11 +91,16 @@ def load_run(path: Path, data: Path) -> Run:
     return Run(path.name, path, config, split, TwoTowerRecommender.load(path / MODEL))
 
 
+def read_metrics(path: Path) -> dict[str, Any]:
+    """The run's metrics.json, empty while there is none."""
+    file = path / METRICS
+    metrics: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return metrics
+
+
 def update_metrics(path: Path, key: str, value: Any) -> None:
     """Set one key of the run's metrics.json and keep the others."""
-    file = path / METRICS
-    metrics = json.loads(file.read_text()) if file.exists() else {}
-    atomic.write_json(file, metrics | {key: value})
+    atomic.write_json(path / METRICS, read_metrics(path) | {key: value})
 
 
 def _require_data(path: Path, data: Path) -> None:

@@ -1,5 +1,7 @@
 """A trained model rebuilt so that any server can run it: float32, and an LSTM without the cuDNN kernel."""
 
+from typing import Any
+
 import keras
 
 from models.two_tower import TwoTower
@@ -20,11 +22,11 @@ def servable(model: TwoTower) -> TwoTower:
     Returns:
         A model with the same weights.
     """
-    query = {**model.arguments["query"], "use_cudnn": False}
+    arguments: dict[str, Any] = model.arguments
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        copy = build_model({**model.arguments, "query": query})
+        copy = build_model(arguments | {"query": arguments["query"] | {"use_cudnn": False}})
     finally:
         keras.config.set_dtype_policy(policy)
     for to, source in zip(copy.variables, model.variables, strict=True):

@@ -8,13 +8,13 @@ serving cannot differ. Item vectors are computed once and saved in place of the 
     user_embedding    history                      -> embedding        query vector with a 1 appended
     item_embedding    item_id                      -> embedding        item vector with the item's bias appended
 
-The dot product of the two embeddings is the ranking logit without the repeat head, so that the item embeddings can stand
-in any nearest-neighbour index for the inner product.
+The dot product of the two embeddings is the ranking logit of an item that is new to the user, for a request after the
+end of the training log, so that item embeddings can stand in any nearest-neighbour index for the inner product.
 
 `history` is user_id and timestamp (when is asked; seconds since 1970-01-01 UTC) `[batch]`, history_item_id,
-history_event_type and history_timestamp `[batch, length]`, in any order and of any length, none included. An event whose
-item is "" is padding. Unknown users, items and event types are served by the vectors that training reserved for them.
-Events that share a timestamp are one basket; their order matters only where `sequence_events` cuts through it.
+history_event_type and history_timestamp `[batch, length]`, in any order and of any length, none included. An event
+whose item is "" is padding. Unknown users, items and event types are served by the vectors that training reserved for
+them. Events that share a timestamp are one basket; their order matters only where `sequence_events` cuts through it.
 """
 
 from collections.abc import Callable, Sequence
@@ -96,6 +96,7 @@ class ServingGraph:
         self._item_ids = tf.constant(np.asarray(vocabularies.items, np.str_))
         vectors = model.item_tower.all_items()
         self._vectors = tf.Variable(vectors, trainable=False, name="item_vectors")
+        self._bias = tf.Variable(model.latest_bias(), trainable=False, name="latest_bias")
         self._past_vectors = None
         if model.repeat_head is not None:
             by_item = model.repeat_head.describe_items(np.arange(model.n_items), vectors)
@@ -163,7 +164,7 @@ class ServingGraph:
     def embed_item(self, item_id: Tensor) -> Outputs:
         """Vectors of the items `[n]`, `embedding` `[n, dim + 1]`."""
         index = self._items.lookup(item_id)
-        bias = tf.gather(self._model.item_bias.value, index)[:, None]
+        bias = tf.gather(self._bias, index)[:, None]
         return {EMBEDDING: tf.concat([tf.gather(self._vectors, index), bias], axis=1)}
 
     def _answer(

@@ -5,7 +5,7 @@ validation chose with the validation questions (`refit`) or everything (`final`)
 calibrated and the run's folder says how the model stands beside the baselines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from training.devices import Device, configure
 from training.ranking_metrics import contained, ndcg, recall
 from training.recommender_config import RecommenderConfig, load_preset, model_arguments
 from training.tensorboard import Board
-from training.trainer import Progressed, Trainer
+from training.trainer import Logs, Progressed, Trainer
 from training.two_tower_recommender import TwoTowerRecommender, build_model
 
 CALIBRATION_SHARE = 0.2
@@ -64,7 +64,14 @@ def _main(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def train(data: Path, out: Path, config: RecommenderConfig, *, resume: bool = False) -> dict[str, Any]:
+def train(
+    data: Path,
+    out: Path,
+    config: RecommenderConfig,
+    *,
+    resume: bool = False,
+    after_round: Callable[[int, Logs], None] = lambda round, figures: None,
+) -> dict[str, Any]:
     """Train a run from start to finish.
 
     Args:
@@ -72,6 +79,7 @@ def train(data: Path, out: Path, config: RecommenderConfig, *, resume: bool = Fa
         out: the run folder; created.
         config: the settings.
         resume: continue the run in `out` from its last checkpoint.
+        after_round: called with (rounds completed, validation figures) while choosing on validation; may raise to stop.
 
     Returns:
         The training record, as written to metrics.json under "training".
@@ -88,7 +96,7 @@ def train(data: Path, out: Path, config: RecommenderConfig, *, resume: bool = Fa
     split = load_split(data, config)
     _describe(split, device)
     search = _Phase("search", split, split.train, split.validation, config.epochs * config.rounds_per_epoch)
-    model, state = _run_phase(search, config, device, out, board)
+    model, state = _run_phase(search, config, device, out, board, after_round)
     record = {"rounds": state.best_round, "validation": state.best, "monitor": config.monitor, "history": state.history}
     recommender = TwoTowerRecommender(model, config.history_length, config.batch_size)
     recommender.calibrate(split.timelines, split.validation)
@@ -100,9 +108,9 @@ def train(data: Path, out: Path, config: RecommenderConfig, *, resume: bool = Fa
         model, _ = _run_phase(again, config, device, out, board)
         model.calibration.assign(calibration)
         recommender = TwoTowerRecommender(model, config.history_length, config.batch_size)
-    with atomic.replace_file(out / runs.MODEL) as temporary:
-        recommender.save(temporary)
     runs.update_metrics(out, "training", record)
+    with atomic.replace_file(out / runs.MODEL) as temporary:  # the sign that the run is finished comes last
+        recommender.save(temporary)
     board.hyperparameters(config, {config.monitor: state.best})
     _project(board, recommender, split, data)
     board.close()
@@ -126,7 +134,12 @@ class _Phase:
 
 
 def _run_phase(
-    phase: _Phase, config: RecommenderConfig, device: Device, out: Path, board: Board
+    phase: _Phase,
+    config: RecommenderConfig,
+    device: Device,
+    out: Path,
+    board: Board,
+    after_round: Callable[[int, Logs], None] = lambda round, figures: None,
 ) -> tuple[Any, Progressed]:
     keras.utils.set_random_seed(config.seed)
     split, train = phase.split, phase.train
@@ -151,6 +164,7 @@ def _run_phase(
         out / runs.CHECKPOINTS / phase.name,
         validate if phase.validation is not None else None,
         lambda step, figures: board.log(step, figures),
+        after_round,
     )
     if trainer.resume():
         terminal.console.print(f"{phase.name}: resuming after round {trainer.state.round}, step {trainer.state.step}")

@@ -17,6 +17,7 @@ import tensorflow as tf
 from rich.progress import Progress
 
 from data_pipelines import datasets
+from data_pipelines.schema import InputError
 from data_pipelines.timelines import Queries, Timelines
 from models.two_tower import TwoTower
 from training import checkpoints
@@ -58,6 +59,7 @@ class Trainer:
         folder: where checkpoints go.
         validate: returns the validation figures of the model as it is; None trains without validation.
         log: called with (phase step, figures) every so often.
+        after_round: called with (rounds completed, figures) when a round is validated and saved; may raise to stop.
     """
 
     def __init__(
@@ -70,9 +72,11 @@ class Trainer:
         folder: Path,
         validate: Callable[[], Logs] | None = None,
         log: Callable[[int, Logs], None] = lambda step, logs: None,
+        after_round: Callable[[int, Logs], None] = lambda round, logs: None,
     ):
         self.model, self.timelines, self.queries, self.config = model, timelines, queries, config
-        self.device, self.folder, self.validate, self.log = device, folder, validate, log
+        self.device, self.folder = device, folder
+        self.validate, self.log, self.after_round = validate, log, after_round
         self.steps_per_epoch = len(self._plan(0).length)
         self.optimizer = self._compile()
         self.state = Progressed()
@@ -95,6 +99,7 @@ class Trainer:
             self._finish_round(figures)
             shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if "@" in name or name == "loss")
             progress.console.print(f"round {self.state.round:>2}  {shown}  {figures['seconds']:.0f} s")
+            self.after_round(self.state.round, figures)
         progress.update(bar, completed=rounds * self._round_steps(0))
         return self.state
 
@@ -106,38 +111,42 @@ class Trainer:
         epoch, part = divmod(self.state.round, self.config.rounds_per_epoch)
         first, last = self._round_bounds(part)
         began, waited, size = time.perf_counter(), 0.0, 0
-        for metric in self.model.metrics:
-            metric.reset_state()
+        if self.state.step == 0:  # a round that is continued goes on counting
+            for metric in self.model.metrics:
+                metric.reset_state()
         batches = iter(self._batches(epoch, first + self.state.step, last))
-        logs: dict[str, Any] = {}
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
             waited += time.perf_counter() - asked
             if batch is None:
                 break
-            logs = self._step(batch)
+            self._step(batch)
             size += 1
             self.state.step += 1
             advance()
             if size % 20 == 0:
-                self.log(self._global_step(), {name: float(value) for name, value in logs.items()})
+                self.log(self._global_step(), self._losses())
             if self.config.checkpoint_steps and self.state.step % self.config.checkpoint_steps == 0:
                 self._save(LAST)
         seconds = time.perf_counter() - began
-        figures = {name: float(value) for name, value in logs.items()}
-        return figures | {
+        return self._losses() | {
             "learning_rate": float(self.optimizer.learning_rate),
             "input_wait_share": waited / max(seconds, 1e-9),
             "questions_per_second": size * self.config.batch_size / max(seconds, 1e-9),
             "seconds": seconds,
         }
 
+    def _losses(self) -> Logs:
+        """Means over the round so far, of all replicas."""
+        return {metric.name: float(metric.result()) for metric in self.model.metrics}
+
     def _finish_round(self, figures: Logs) -> None:
         state = self.state
-        if not np.isfinite(figures.get("loss", 0.0)):
-            raise FloatingPointError(
-                f"the loss became {figures['loss']} in round {state.round + 1}; lower learning_rate"
+        if not np.isfinite(figures["loss"]):
+            raise InputError(
+                f"learning_rate={self.config.learning_rate}: the loss became {figures['loss']} in round "
+                f"{state.round + 1}; lower it"
             )
         state.round, state.step = state.round + 1, 0
         state.history.append(figures)
@@ -213,7 +222,7 @@ class Trainer:
             return model.train_step((inputs, targets))
 
         if strategy.num_replicas_in_sync == 1:
-            self._step = lambda batch: step(*batch)
+            self._step: Callable[[Any], Any] = lambda batch: step(*batch)
         else:
             self._step = tf.function(lambda batch: strategy.run(model.train_step, args=(batch,)))
         return optimizer

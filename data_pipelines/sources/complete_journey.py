@@ -143,20 +143,17 @@ def _users(demographics: Lazy) -> Lazy:
 def _promotions(promotions: Lazy) -> Lazy:
     """Per item and week, the share of the shops that had it on display or in the mailer."""
     n_stores = totals(promotions, stores=nw.col("store_id").n_unique())["stores"]
-    displayed, mailed = nw.col("display_location") != "0", nw.col("mailer_location") != "0"
+    # narrow columns: half the memory and time on the 21 million rows
+    store = nw.col("store_id").cast(nw.UInt32)
     stores = promotions.select(
-        # narrow keys: a third of the memory, twice the speed on the 21 million rows
         nw.col("product_id").cast(nw.UInt32),
         nw.col("week").cast(nw.UInt8),
-        nw.col("store_id").cast(nw.UInt32),
-        display=displayed,
-        mailer=mailed,
+        display=nw.when(nw.col("display_location") != "0").then(store),
+        mailer=nw.when(nw.col("mailer_location") != "0").then(store),
     )
-    # a product can be on two pages of one mailer: the store still counts once
-    per_store = stores.group_by("product_id", "week", "store_id").agg(nw.col("display").any(), nw.col("mailer").any())
-    shares = per_store.group_by("product_id", "week").agg(
-        (nw.col(flag).cast(nw.Int64).sum() / n_stores).cast(nw.Float32).alias(share)  # 112 stores need no more digits
-        for flag, share in (("display", DISPLAY_SHARE), ("mailer", MAILER_SHARE))
+    shares = stores.group_by("product_id", "week").agg(
+        (_n_distinct(place) / n_stores).cast(nw.Float32).alias(share)  # 112 stores need no more digits
+        for place, share in (("display", DISPLAY_SHARE), ("mailer", MAILER_SHARE))
     )
     full_weeks = (nw.col("week").cast(nw.Int64) - 2) * nw.lit(timedelta(days=7))
     week_start = nw.when(nw.col("week") == 1).then(nw.lit(FIRST_DAY)).otherwise(nw.lit(FIRST_FULL_WEEK) + full_weeks)
@@ -166,3 +163,8 @@ def _promotions(promotions: Lazy) -> Lazy:
         DISPLAY_SHARE,
         MAILER_SHARE,
     ).sort(ITEM_ID, WEEK_START)
+
+
+def _n_distinct(column: str) -> nw.Expr:
+    """Number of distinct values, nulls aside: a store with a product on two pages of its mailer counts once."""
+    return nw.col(column).n_unique() - nw.col(column).is_null().any().cast(nw.UInt32)

@@ -1,14 +1,16 @@
 """TIFU-KNN: temporal item frequencies of the user, mixed with those of the users most like him.
 
-A user's `n` baskets (0/1 vectors, oldest first) are cut into `m` groups of consecutive baskets, sizes `n/m` rounded so
-that the later groups are the larger ones; with fewer than `m` baskets each is a group of its own. Then
+A user's `n` baskets (0/1 vectors, oldest first) are cut into `m` groups of consecutive baskets, of `n / m` rounded down
+and then up, so that the later groups are the larger ones; with fewer than `m` baskets each is a group of its own. Then
 
-    v_group = sum_j r_b ** (size - j) * basket_j / size        j = 1 .. size
-    v_user  = sum_g r_g ** (m - g) * v_group_g / m             g = 1 .. m
-    score   = alpha * v_user + (1 - alpha) * mean of the v_user of the k nearest users (Euclidean distance)
+    v_group = mean over the group's baskets b of r_b ** (n - b) * basket_b                    b = 1 .. n
+    v_user  = mean over the groups g of r_g ** (m - g) * v_group_g                            g = 1 .. m
+    score   = alpha * v_user + (1 - alpha) * mean of v_user of the k nearest users (Euclidean distance)
 
+`r_b` counts back from the last basket, as in the authors' code; the paper's text lets it start anew in each group,
+which is about 1 % worse on grocery data.
 Reference: Hu, He, Gao, Zhang, "Modeling Personalized Item Frequency Information for Next-basket Recommendation",
-SIGIR 2020.
+SIGIR 2020; https://github.com/HaojiHu/TIFUKNN.
 """
 
 from dataclasses import dataclass
@@ -30,21 +32,21 @@ class TifuKnn(Baseline):
 
     Args:
         groups: `m`, number of groups that a history is cut into.
-        within_group_decay: `r_b`, weight of a basket relative to the next one of its group, in (0, 1].
-        group_decay: `r_g`, weight of a group relative to the next one, in (0, 1].
+        basket_decay: `r_b`, weight of a basket relative to the next one, between 0 and 1.
+        group_decay: `r_g`, weight of a group relative to the next one, between 0 and 1.
         neighbours: `k`, number of similar users.
-        own_share: `alpha`, weight of the user's own vector against the neighbours' mean, in [0, 1].
+        own_share: `alpha`, weight of the user's own vector against the neighbours' mean, between 0 and 1.
     """
 
     groups: int = 7
-    within_group_decay: float = 0.9
+    basket_decay: float = 0.9
     group_decay: float = 0.7
     neighbours: int = 300
     own_share: float = 0.7
 
     def __post_init__(self) -> None:
         require_positive(groups=self.groups, neighbours=self.neighbours)
-        for name in ("within_group_decay", "group_decay", "own_share"):
+        for name in ("basket_decay", "group_decay", "own_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}={getattr(self, name)} must be between 0 and 1")
 
@@ -72,12 +74,12 @@ class TifuKnn(Baseline):
         n_groups = np.minimum(n_baskets, self.groups)
         size, n_larger = np.divmod(n_baskets, n_groups)
         n_in_smaller = (n_groups - n_larger) * size
-        larger = basket >= n_in_smaller
-        within = np.where(larger, basket - n_in_smaller, basket)  # position within the smaller or the larger groups
+        larger = basket >= n_in_smaller  # in one of the last groups, which hold one basket more
+        position = np.where(larger, basket - n_in_smaller, basket)
         size = size + larger
-        group = within // size + larger * (n_groups - n_larger)
-        within_group = self.within_group_decay ** (size - 1 - within % size) / size
-        return within_group * self.group_decay ** (n_groups - 1 - group) / n_groups
+        group = position // size + larger * (n_groups - n_larger)
+        decay = self.basket_decay ** (n_baskets - 1 - basket) * self.group_decay ** (self.groups - 1 - group)
+        return decay / (size * n_groups)
 
     def _neighbour_weights(self, history: History, own: Any) -> Any:
         """Weight of each training user in the neighbours' mean, CSR `[n, n_users]`; an empty history has none."""

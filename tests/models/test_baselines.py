@@ -131,23 +131,25 @@ def test_decayed_frequency_counts_from_the_query() -> None:
 # --- TIFU-KNN --------------------------------------------------------------------------------------------------------
 
 
-def test_tifu_weighs_baskets_within_groups_and_groups() -> None:
+def test_tifu_weighs_baskets_and_groups() -> None:
     # Five baskets in two groups: sizes 2 and 3. With r_b = 1/2 and r_g = 1/4:
-    #   first group   (1/2, 1) / 2, times r_g, over 2 groups: 1/32, 1/16
-    #   second group  (1/4, 1/2, 1) / 3, over 2 groups:       1/24, 1/12, 1/6
-    model = TifuKnn(groups=2, within_group_decay=0.5, group_decay=0.25)
+    #   first group   (1/16, 1/8) / 2, times r_g, over 2 groups: 1/256, 1/128
+    #   second group  (1/4, 1/2, 1) / 3, over 2 groups:          1/24, 1/12, 1/6
+    model = TifuKnn(groups=2, basket_decay=0.5, group_decay=0.25)
     weight = model._basket_weight(np.arange(5), np.full(5, 5))
-    assert weight.tolist() == pytest.approx([1 / 32, 1 / 16, 1 / 24, 1 / 12, 1 / 6])
+    assert weight.tolist() == pytest.approx([1 / 256, 1 / 128, 1 / 24, 1 / 12, 1 / 6])
 
 
 def test_tifu_makes_each_basket_a_group_of_a_short_history() -> None:
-    model = TifuKnn(groups=7, within_group_decay=0.1, group_decay=0.5)
-    assert model._basket_weight(np.arange(2), np.full(2, 2)).tolist() == pytest.approx([0.5 / 2, 1 / 2])
+    # Groups 1 and 2 of m = 4, r_b = 1/10, r_g = 1/2: 1/10 * (1/2)³ / 2 and (1/2)² / 2; a short history weighs less
+    # against the neighbours'.
+    model = TifuKnn(groups=4, basket_decay=0.1, group_decay=0.5)
+    assert model._basket_weight(np.arange(2), np.full(2, 2)).tolist() == pytest.approx([1 / 160, 1 / 8])
 
 
 @given(n_baskets=st.integers(1, 60), groups=st.integers(1, 20))
 def test_tifu_without_decay_gives_each_group_the_same_share(n_baskets: int, groups: int) -> None:
-    weight = TifuKnn(groups=groups, within_group_decay=1, group_decay=1)._basket_weight(
+    weight = TifuKnn(groups=groups, basket_decay=1, group_decay=1)._basket_weight(
         np.arange(n_baskets), np.full(n_baskets, n_baskets)
     )
     n_groups = min(groups, n_baskets)
@@ -161,11 +163,11 @@ def test_tifu_without_decay_gives_each_group_the_same_share(n_baskets: int, grou
 def test_tifu_groups_are_consecutive_and_lighter_the_older(n_baskets: int, groups: int) -> None:
     # r_b = 1 and r_g = 1/2: times the group's size, the weights are powers of 1/2 that rise by one step per group.
     baskets = np.arange(n_baskets), np.full(n_baskets, n_baskets)
-    flat = TifuKnn(groups=groups, within_group_decay=1, group_decay=1)._basket_weight(*baskets)
-    halved = TifuKnn(groups=groups, within_group_decay=1, group_decay=0.5)._basket_weight(*baskets)
+    flat = TifuKnn(groups=groups, basket_decay=1, group_decay=1)._basket_weight(*baskets)
+    halved = TifuKnn(groups=groups, basket_decay=1, group_decay=0.5)._basket_weight(*baskets)
     groups_back = -np.log2(halved / flat)
-    assert groups_back[0] == pytest.approx(min(groups, n_baskets) - 1)
-    assert groups_back[-1] == pytest.approx(0)
+    assert groups_back[0] == pytest.approx(groups - 1)
+    assert groups_back[-1] == pytest.approx(max(groups - n_baskets, 0))
     assert np.all(np.isin(np.diff(groups_back).round(6), [0, -1]))
 
 
@@ -174,10 +176,10 @@ def test_tifu_mixes_in_the_nearest_other_users() -> None:
     #   Ann (1, 0, 0, 0), Ben (1/2, 1/2, 0, 0), Cem (1, 1, 1, 1); from Ann, Ben is at √(1/2), Cem at √3,
     # though Cem has the larger product with her. Ben only: 0.6 * Ann + 0.4 * Ben = (0.8, 0.2, 0, 0).
     timelines = shop(ann=[(0, [A])], ben=[(0, [A]), (1, [B])], cem=[(0, [A, B, C, D])])
-    one = TifuKnn(groups=1, within_group_decay=1, neighbours=1, own_share=0.6)
+    one = TifuKnn(groups=1, basket_decay=1, neighbours=1, own_share=0.6)
     assert evidence(one, timelines, ANN, 5).tolist() == pytest.approx([0.8, 0.2, 0, 0])
     # Both others: their mean is (3/4, 3/4, 1/2, 1/2); asking for more neighbours than there are changes nothing.
-    many = TifuKnn(groups=1, within_group_decay=1, neighbours=50, own_share=0.6)
+    many = TifuKnn(groups=1, basket_decay=1, neighbours=50, own_share=0.6)
     assert evidence(many, timelines, ANN, 5).tolist() == pytest.approx([0.9, 0.3, 0.2, 0.2])
 
 
@@ -317,6 +319,6 @@ def test_a_file_of_another_baseline_is_refused(tmp_path: Path) -> None:
 
 
 def test_hyperparameters_are_saved(tmp_path: Path) -> None:
-    model = TifuKnn(groups=3, within_group_decay=0.8, group_decay=0.5, neighbours=2, own_share=0.25)
+    model = TifuKnn(groups=3, basket_decay=0.8, group_decay=0.5, neighbours=2, own_share=0.25)
     model.fit(make_world().training, make_items(20)).save(tmp_path / "model.npz")
     assert TifuKnn.load(tmp_path / "model.npz") == model
