@@ -23,6 +23,7 @@ import polars as pl
 from data_pipelines.features import FeatureTable, encode
 from data_pipelines.schema import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, TIMESTAMP, UNKNOWN, USER_ID, EventType, InputError
 from data_pipelines.timelines import LongArray, Queries, Timelines
+from data_pipelines.weekly import WeeklyCovariates, load_weekly
 
 BoolArray = npt.NDArray[np.bool_]
 SECONDS_PER_DAY = 86_400
@@ -61,6 +62,7 @@ class Split:
         explore: for the test users, every item of the test period that is new to them.
         training_timelines: events that may be learnt from while choosing on validation.
         fitting_timelines: training and validation events; what a baseline is fitted on before the test.
+        weekly: what is known of every item week by week.
         fingerprint: the prepared data's content hash.
         dropped_targets: held-out targets outside the vocabulary, left out for every model alike.
     """
@@ -75,6 +77,7 @@ class Split:
     explore: Queries
     training_timelines: Timelines
     fitting_timelines: Timelines
+    weekly: WeeklyCovariates
     fingerprint: str
     dropped_targets: int = 0
 
@@ -135,8 +138,9 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
     if hold_out != "nothing":
         _require(test, "test", data)
     ignore = defaults.get("feature_ignore", [])
+    items = encode(item_ids.to_list(), attributes, ITEM_ID, ignore=ignore)
     return Split(
-        items=encode(item_ids.to_list(), attributes, ITEM_ID, ignore=ignore),
+        items=items,
         users=encode(user_ids.to_list(), _read(data / "users.parquet"), USER_ID, ignore=ignore),
         event_types=("", "<unknown>", *event_type_ids),
         timelines=timelines,
@@ -146,6 +150,7 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
         explore=explore,
         training_timelines=timelines.where(parts == TRAIN),
         fitting_timelines=timelines.where(fitting),
+        weekly=load_weekly(data, items.ids, int(time.min()), int(time[parts == TRAIN].max())),
         fingerprint=manifest["fingerprint"],
         dropped_targets=int((wanted & (item == UNKNOWN) & (parts == TEST)).sum()),
     )

@@ -59,29 +59,27 @@ def item_statistics(timelines: TimelinesLike, n_items: int) -> npt.NDArray[np.fl
 
 
 def popularity_trend(
-    timelines: TimelinesLike, n_items: int, n_weeks: int, half_life_weeks: float = 2.0
-) -> tuple[int, npt.NDArray[np.float32]]:
+    timelines: TimelinesLike, n_items: int, first_day: int, n_weeks: int, half_life_weeks: float = 2.0
+) -> npt.NDArray[np.float32]:
     """How much more popular each item was lately than all along, at the beginning of every week.
 
-    Row w counts only events before week w begins, so a question never sees its own week. Times after the last row use
-    the last row.
+    Row w counts only events before week w begins, so a question never sees its own week.
 
     Args:
         timelines: the training events.
         n_items: item vocabulary size.
-        n_weeks: rows of the table; the last one begins after the last event.
+        first_day: day since 1970-01-01 UTC on which week 0 begins.
+        n_weeks: rows of the table.
         half_life_weeks: of the recent popularity.
 
     Returns:
-        The day (since 1970-01-01 UTC) on which row 0 begins, and `[n_weeks, n_items]`: log of recent over overall
-        share, 0 where nothing is known.
+        `[n_weeks, n_items]`: log of recent over overall share, 0 where nothing is known.
     """
-    day = timelines.time // 86_400
-    last = int(day.max(initial=0))
-    first = last - 7 * (n_weeks - 1) + 1
-    week = (day - first) // 7  # negative: before the table begins
+    week = (timelines.time // 86_400 - first_day) // 7  # negative: before the table begins
+    known_from = week.clip(-1) + 1  # a week's events are known from the next week on
     counts = np.zeros((n_weeks, n_items))
-    np.add.at(counts, (week.clip(-1) + 1, timelines.item), 1.0)  # a week's events are known from the next week on
+    inside = known_from < n_weeks
+    np.add.at(counts, (known_from[inside], timelines.item[inside]), 1.0)
     recent, overall = np.zeros(n_items), np.zeros(n_items)
     table = np.zeros((n_weeks, n_items), np.float32)
     for row in range(n_weeks):
@@ -90,7 +88,7 @@ def popularity_trend(
         smooth = 0.5 / n_items
         shares = [(total / max(total.sum(), 1.0) + smooth) / (1.0 + 0.5) for total in (recent, overall)]
         table[row] = np.log(shares[0] / shares[1]).clip(-math.log(20), math.log(20))
-    return first, table
+    return table
 
 
 def _basket_number(timelines: TimelinesLike) -> npt.NDArray[np.int64]:

@@ -51,6 +51,15 @@ class FeaturesLike(Protocol):
     def features(self) -> tuple[Any, ...]: ...
 
 
+class WeeklyLike(Protocol):
+    """What is known of items week by week; the fields of `data_pipelines.weekly.WeeklyCovariates`."""
+
+    @property
+    def first_day(self) -> int: ...
+    @property
+    def values(self) -> npt.NDArray[np.float32]: ...
+
+
 @runtime_checkable
 class Recommender(Protocol):
     """Ranks the whole item vocabulary for each query."""

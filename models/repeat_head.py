@@ -143,7 +143,7 @@ class RepeatHead(keras.layers.Layer):
             past: the distinct items of each history.
             query: `[batch, dim]`.
             by_item: `[batch, length, units]`, `describe_items` of the past items.
-            tower: `[batch, length, 2]` the towers' logit of each past item and its popularity trend.
+            tower: `[batch, length, n]` the towers' logit of each past item and what is known of its week.
             training: whether to drop out.
 
         Returns:

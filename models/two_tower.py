@@ -1,6 +1,6 @@
 """The two-tower recommender with an LSTM behaviour-sequence branch, a repeat head and a purchase-probability head.
 
-    logit(query, item) = <query tower, item tower> + item bias + trend               -> ranking (softmax)
+    logit(query, item) = <query tower, item tower> + item bias + this week's weight  -> ranking (softmax)
     log odds(query, item) = log softmax(logit) + size(query) + correction(query, item) -> purchase probability (sigmoid)
 
 For items that the user took before, the repeat head's logit replaces the towers', which is one of its inputs: what is
@@ -24,7 +24,7 @@ from models.item_statistics import item_statistics, popularity_trend
 from models.item_tower import ItemTower
 from models.losses import NEVER, full_softmax_loss, sampled_softmax_loss, score_loss
 from models.query_tower import QueryTower
-from models.recommender import FeaturesLike, TimelinesLike
+from models.recommender import FeaturesLike, TimelinesLike, WeeklyLike
 from models.repeat_head import RepeatHead, past_items
 
 Tensor = Any
@@ -48,7 +48,8 @@ class TwoTower(keras.Model):
         id_dropout: probability that an item's id is hidden in a training step.
         repeat_units: hidden width of the repeat head; 0 leaves it out.
         repeat_dropout: dropout in the repeat head.
-        n_trend_weeks: rows of the popularity trend table (see `models.item_statistics`); 0 leaves it out.
+        n_weeks: rows of the weekly table (popularity trend, promotions); 0 leaves it out.
+        n_covariates: columns of that table beside the trend.
         loss: `full` softmax over the catalogue, or `sampled` (in-batch and uniform negatives, logQ-corrected).
         n_negatives: uniformly drawn items per batch, for the score head and as the mixed negatives of `sampled`.
         temperature: divides the ranking logits of the sampled loss.
@@ -67,7 +68,8 @@ class TwoTower(keras.Model):
         id_dropout: float = 0.1,
         repeat_units: int = 32,
         repeat_dropout: float = 0.1,
-        n_trend_weeks: int = 0,
+        n_weeks: int = 0,
+        n_covariates: int = 0,
         loss: str = "full",
         n_negatives: int = 512,
         temperature: float = 1.0,
@@ -86,7 +88,8 @@ class TwoTower(keras.Model):
             "id_dropout": id_dropout,
             "repeat_units": repeat_units,
             "repeat_dropout": repeat_dropout,
-            "n_trend_weeks": n_trend_weeks,
+            "n_weeks": n_weeks,
+            "n_covariates": n_covariates,
             "loss": loss,
             "n_negatives": n_negatives,
             "temperature": temperature,
@@ -94,7 +97,7 @@ class TwoTower(keras.Model):
             "query": query or {},
         }
         self.n_items, self.loss_kind, self.n_negatives = n_items, loss, n_negatives
-        self.n_trend_weeks = n_trend_weeks
+        self.n_weeks, self.n_covariates = n_weeks, n_covariates
         self.temperature, self.score_weight = temperature, score_weight
         self.item_tower = ItemTower(item_specs, n_items, dim, id_dropout, name="item_tower")
         self.query_tower = QueryTower(user_specs, n_users, n_event_types, dim, **(query or {}), name="query_tower")
@@ -114,38 +117,40 @@ class TwoTower(keras.Model):
         self.score_bias = self.add_weight(shape=(self.n_items,), initializer="zeros", name="score_bias")
         self.calibration = self.add_weight(shape=(2,), initializer="zeros", trainable=False, name="calibration")
         self.calibration.assign([1.0, 0.0])  # Platt scaling: slope and intercept
-        if self.n_trend_weeks:
-            self.trend = self.add_weight(
-                shape=(self.n_trend_weeks, self.n_items), initializer="zeros", trainable=False, name="trend"
+        if self.n_weeks:
+            shape = (self.n_weeks, self.n_items, 1 + self.n_covariates)
+            self.weekly = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="weekly")
+            self.weekly_first_day = self.add_weight(
+                shape=(), dtype="int32", initializer="zeros", trainable=False, name="weekly_first_day"
             )
-            self.trend_first_day = self.add_weight(
-                shape=(), dtype="int32", initializer="zeros", trainable=False, name="trend_first_day"
-            )
-            half = keras.initializers.Constant(0.5)
-            self.trend_weight = self.add_weight(shape=(), initializer=half, name="trend_weight")
+            self.weekly_weight = self.add_weight(shape=shape[2:], initializer="zeros", name="weekly_weight")
+            self.weekly_weight.assign([0.5] + [0.0] * self.n_covariates)
         uniform = keras.initializers.Constant(1.0 / self.n_items)
         self.target_share = self.add_weight(
             shape=(self.n_items,), initializer=uniform, trainable=False, name="target_share"
         )
         self.built = True
 
-    def set_tables(self, items: FeaturesLike, users: FeaturesLike, timelines: TimelinesLike) -> None:
+    def set_tables(
+        self, items: FeaturesLike, users: FeaturesLike, timelines: TimelinesLike, weekly: WeeklyLike
+    ) -> None:
         """Fill in the attributes of all items and users and the items' rebuying statistics; call before training.
 
         Args:
             items: encoded item attributes.
             users: encoded user attributes.
             timelines: the training events.
+            weekly: what is known of every item week by week.
         """
         self.item_tower.attributes.set_table(items)
         if self.query_tower.use_user:
             self.query_tower.user_attributes.set_table(users)
         if self.repeat_head is not None:
             self.repeat_head.statistics.assign(item_statistics(timelines, self.n_items))
-        if self.n_trend_weeks:
-            first_day, trend = popularity_trend(timelines, self.n_items, self.n_trend_weeks)
-            self.trend.assign(trend)
-            self.trend_first_day.assign(first_day)
+        if self.n_weeks:
+            trend = popularity_trend(timelines, self.n_items, weekly.first_day, self.n_weeks)
+            self.weekly.assign(np.concatenate([trend[..., None], weekly.values], axis=-1))
+            self.weekly_first_day.assign(weekly.first_day)
 
     def set_priors(self, target_counts: npt.NDArray[np.integer], n_queries: int) -> None:
         """Start the biases at popularity, so that training begins where the simplest baseline ends.
@@ -165,7 +170,7 @@ class TwoTower(keras.Model):
         """Run both towers.
 
         Returns:
-            `query` and `score_query` `[batch, dim]`; `week` `[batch]`, row of the trend table; with a repeat head
+            `query` and `score_query` `[batch, dim]`; `week` `[batch]`, row of the weekly table; with a repeat head
             `past_item` `[batch, length]` and `past_logits` `[batch, length, 2]`; and unless the loss is sampled and
             the model is training, `items` `[n_items, dim]` and the towers' `logits` `[batch, n_items]`.
         """
@@ -205,8 +210,8 @@ class TwoTower(keras.Model):
             outputs["items"] = items
             logits = ops.matmul(query, ops.transpose(items)) + self.item_bias
             outputs["logits"] = ops.cast(logits, "float32")
-            if self.n_trend_weeks:
-                outputs["logits"] = outputs["logits"] + self.trend_weight * self._trend(outputs)
+            if self.n_weeks:
+                outputs["logits"] = outputs["logits"] + ops.matmul(self._this_week(outputs), self.weekly_weight)
         if self.repeat_head is None:
             return outputs
         past = past_items(history)
@@ -219,10 +224,11 @@ class TwoTower(keras.Model):
         else:
             tower = ops.einsum("bd,bld->bl", query, embed(past.item)) + ops.take(self.item_bias, past.item)
             tower = ops.cast(tower, "float32")
-            if self.n_trend_weeks:
-                tower = tower + self.trend_weight * self._trend(outputs, past.item)
-        trend = self._trend(outputs, past.item) if self.n_trend_weeks else ops.zeros_like(tower)
-        tower = ops.stack([ops.stop_gradient(tower) / 5.0, trend], axis=-1)
+            if self.n_weeks:
+                tower = tower + ops.matmul(self._this_week(outputs, past.item), self.weekly_weight)
+        tower = ops.stop_gradient(tower)[..., None] / 5.0
+        if self.n_weeks:
+            tower = ops.concatenate([tower, self._this_week(outputs, past.item)], axis=-1)
         outputs["past_item"] = past.item
         outputs["past_logits"] = ops.cast(self.repeat_head(past, query, by_item, tower, training=training), "float32")
         return outputs
@@ -251,24 +257,24 @@ class TwoTower(keras.Model):
         return log_odds if past is None else log_odds + past[..., CORRECTION]
 
     def _week(self, time: Tensor) -> Tensor:
-        """Row of the trend table for each request, `[batch]`."""
-        if not self.n_trend_weeks:
+        """Row of the weekly table for each request, `[batch]`."""
+        if not self.n_weeks:
             return ops.zeros_like(time, dtype="int32")
-        day = ops.cast(time // int(SECONDS_PER_DAY), "int32") - self.trend_first_day
-        return ops.clip(day // 7, 0, self.n_trend_weeks - 1)
+        day = ops.cast(time // int(SECONDS_PER_DAY), "int32") - self.weekly_first_day
+        return ops.clip(day // 7, 0, self.n_weeks - 1)
 
-    def _trend(self, outputs: dict[str, Tensor], index: Tensor | None = None) -> Tensor:
-        """Trend of the items `index` `[batch, n]`, all if None."""
+    def _this_week(self, outputs: dict[str, Tensor], index: Tensor | None = None) -> Tensor:
+        """Trend and covariates of the items `index` `[batch, n]`, of all if None: `[batch, n, 1 + n_covariates]`."""
         if index is None:
-            return ops.take(self.trend, outputs["week"], axis=0)  # [batch, n_items]
+            return ops.take(self.weekly, outputs["week"], axis=0)
         cell = outputs["week"][:, None] * self.n_items + index
-        return ops.take(ops.reshape(self.trend, (-1,)), cell)
+        return ops.take(ops.reshape(self.weekly, (-1, 1 + self.n_covariates)), cell, axis=0)
 
     def latest_bias(self) -> Tensor:
-        """What every item's ranking logit holds for any request after the log, trend included, `[n_items]`."""
-        if not self.n_trend_weeks:
+        """What every item's ranking logit holds for any request after the last week of the table, `[n_items]`."""
+        if not self.n_weeks:
             return ops.convert_to_tensor(self.item_bias)
-        return self.item_bias + self.trend_weight * self.trend[-1]
+        return self.item_bias + ops.matmul(self.weekly[-1], self.weekly_weight)
 
     def _mask_reserved(self, logits: Tensor) -> Tensor:
         return ops.where(ops.arange(self.n_items)[None, :] < FIRST_KNOWN, NEVER, logits)
@@ -320,9 +326,9 @@ class TwoTower(keras.Model):
         logits = ops.matmul(outputs["query"], ops.transpose(items)) + ops.take(self.item_bias, candidate)
         correction = ops.matmul(outputs["score_query"], ops.transpose(items)) + ops.take(self.score_bias, candidate)
         logits = ops.cast(logits, "float32")
-        if self.n_trend_weeks:
+        if self.n_weeks:
             columns = ops.broadcast_to(candidate[None, :], ops.shape(logits))
-            logits = logits + self.trend_weight * self._trend(outputs, columns)
+            logits = logits + ops.matmul(self._this_week(outputs, columns), self.weekly_weight)
         past = self._past_by_candidate(outputs, candidate)
         logits = _replaced(logits, past)
         expected = ops.take(self.target_share, candidate) * ops.cast(batch, "float32") + self.n_negatives / self.n_items

@@ -42,7 +42,7 @@ def restore(path: Path, variables: list[Any]) -> dict[str, Any]:
         with np.load(path) as data:
             arrays = [data[f"v{i}"] for i in range(len(data.files) - 1)]
             state: dict[str, Any] = json.loads(str(data["state"]))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable checkpoint ({error}); delete the run folder and train anew") from None
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in arrays]:

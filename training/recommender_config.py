@@ -28,8 +28,6 @@ COUNTS = (
 SHARES = ("id_dropout", "user_dropout", "dropout", "repeat_dropout")
 SAMPLED_ABOVE = 200_000
 """Catalogues above this many items are trained with the sampled loss."""
-TREND_CELLS = 50_000_000
-"""Bound on the trend table; a longer log is covered from its end."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,11 @@ class RecommenderConfig(SplitConfig):
     """Width of the LSTM over the last baskets; 0 leaves the branch out."""
     history_length: int = 1024
     """Most recent events of a user that the model sees at all (repeat statistics)."""
-    sequence_events: int = 256
+    sequence_events: int = 512
     """Most recent events that the LSTM and the decayed bags see."""
     sequence_baskets: int = 32
     """LSTM steps; a step is one basket (one event where every event has its own time)."""
-    bag_half_lives_days: tuple[float, ...] = (14.0, 90.0)
+    bag_half_lives_days: tuple[float, ...] = (14.0, 90.0, 365.0)
     """One decayed bag of history per half-life; empty leaves the branch out."""
     use_user: bool = True
     """Whether the query tower sees user id and user attributes."""
@@ -61,13 +59,13 @@ class RecommenderConfig(SplitConfig):
     """Whether the query tower sees weekday, hour and the time since the last event."""
     repeat_units: int = 32
     """Hidden width of the repeat head; 0 leaves it out."""
-    use_trend: bool = True
-    """Whether the recent popularity of an item, week by week, counts; needs real timestamps."""
-    id_dropout: float = 0.1
+    use_weekly: bool = True
+    """Whether an item's recent popularity and its promotions, week by week, count; needs real timestamps."""
+    id_dropout: float = 0.3
     """Probability that an item's id is hidden in a training step, so that its attributes must speak."""
-    user_dropout: float = 0.3
+    user_dropout: float = 0.5
     """Probability that a user's id and attributes are hidden in a training step."""
-    dropout: float = 0.2
+    dropout: float = 0.4
     """Share of history events, and of joined query features, dropped in a training step."""
     repeat_dropout: float = 0.1
     """Dropout in the repeat head."""
@@ -83,17 +81,17 @@ class RecommenderConfig(SplitConfig):
     max_targets: int = 64
     """Targets of one question that count in training."""
 
-    batch_size: int = 256
+    batch_size: int = 128
     """Questions per training step."""
-    learning_rate: float = 0.002
+    learning_rate: float = 0.003
     """Peak learning rate of AdamW."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on after `warmup_steps`: down to 5 % over `epochs`, or level."""
     warmup_steps: int = 100
     """Steps over which the learning rate rises from zero."""
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     """Decoupled weight decay of AdamW."""
-    epochs: int = 4
+    epochs: int = 3
     """Passes over the training questions at the most."""
     rounds_per_epoch: int = 2
     """Validations (and checkpoints) per pass."""
@@ -145,7 +143,8 @@ def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:
         "id_dropout": config.id_dropout,
         "repeat_units": config.repeat_units,
         "repeat_dropout": config.repeat_dropout,
-        "n_trend_weeks": _n_trend_weeks(split) if config.use_trend else 0,
+        "n_weeks": len(split.weekly.values) if config.use_weekly else 0,
+        "n_covariates": split.weekly.values.shape[2] if config.use_weekly else 0,
         "loss": loss,
         "n_negatives": config.n_negatives,
         "temperature": config.temperature,
@@ -161,10 +160,3 @@ def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:
             "dropout": config.dropout,
         },
     }
-
-
-def _n_trend_weeks(split: Split) -> int:
-    """Weeks of the training events and one more, as far as the table stays small."""
-    time = split.training_timelines.time
-    weeks = int(time.max() - time.min()) // (7 * 86_400) + 2
-    return max(1, min(weeks, TREND_CELLS // split.items.size))

@@ -148,7 +148,7 @@ def _run_phase(
         train = train.take(np.sort(chosen))
     with device.strategy.scope():
         model = build_model(model_arguments(config, split))
-    model.set_tables(split.items, split.users, split.training_timelines)
+    model.set_tables(split.items, split.users, split.training_timelines, split.weekly)
     model.set_priors(np.bincount(train.target_item, minlength=split.items.size), len(train))
 
     def validate() -> dict[str, float]:

@@ -164,7 +164,8 @@ class Trainer:
         checkpoints.save(self.folder / name, self._variables(), vars(self.state))
 
     def _variables(self) -> list[Any]:
-        return [*self.model.variables, *self.optimizer.variables]
+        running = [variable for metric in self.model.metrics for variable in metric.variables]
+        return [*self.model.variables, *self.optimizer.variables, *running]
 
     def _plan(self, epoch: int) -> datasets.EpochPlan:
         config = self.config

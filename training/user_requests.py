@@ -71,7 +71,7 @@ class UserRequests:
             TIMESTAMP: np.full(len(rows), self.now, np.int64),
             HISTORY_ITEM_ID: _strings(self.events[ITEM_ID], event),
             HISTORY_EVENT_TYPE: _strings(self.events[EVENT_TYPE], event),
-            HISTORY_TIMESTAMP: _gather(self.event_time, event).astype(np.int64),
+            HISTORY_TIMESTAMP: _gather(self.event_time, event, 0).astype(np.int64),
             EXCLUDE_ITEM_ID: _strings(self.seen[ITEM_ID], seen),
             K: np.array(self.k, np.int32),
         }
@@ -113,9 +113,10 @@ def _positions(first: IndexArray, count: IndexArray) -> IndexArray:
     return np.where(column < count[:, None], first[:, None] + column, -1)
 
 
-def _gather(values: pl.Series, position: IndexArray) -> npt.NDArray[Any]:
-    return values.gather(np.maximum(position, 0).ravel()).to_numpy().reshape(position.shape)
+def _gather(values: pl.Series, position: IndexArray, padding: Any) -> npt.NDArray[Any]:
+    taken = values.gather(np.maximum(position, 0).ravel()).to_numpy().reshape(position.shape)
+    return np.where(position < 0, padding, taken)
 
 
 def _strings(values: pl.Series, position: IndexArray) -> npt.NDArray[np.str_]:
-    return np.where(position < 0, "", _gather(values, position)).astype(np.str_)
+    return _gather(values, position, "").astype(np.str_)

@@ -17,7 +17,7 @@ from data_pipelines.sources.source import RawTable, Source, load, opening
 from data_pipelines.timestamps import NUMBER
 
 NAME = "tables"
-DEFAULTS = {"test_start": None, "validation_days": None, "min_item_users": 1}
+DEFAULTS = {"test_start": None, "validation_days": None, "min_item_users": 0}
 INTEGER = r"^-?\d{1,18}$"
 LEADING_ZERO = r"^[+-]?0\d"
 

@@ -18,15 +18,15 @@ from models.recommender import Recommender
 
 BASELINES: dict[str, Callable[[], Recommender]] = {
     "popularity": Popularity,
-    "recent-popularity": partial(Popularity, half_life_days=28),
+    "recent-popularity": partial(Popularity, half_life_days=7),
     "personal-frequency": PersonalFrequency,
-    "decayed-frequency": partial(PersonalFrequency, half_life_days=60),
-    "tifu-knn": TifuKnn,
-    "item-knn-cosine": partial(ItemKnn, similarity="cosine"),
-    "item-knn-jaccard": partial(ItemKnn, similarity="jaccard"),
-    "user-knn-cosine": partial(UserKnn, similarity="cosine"),
-    "user-knn-pearson": partial(UserKnn, similarity="pearson"),
+    "decayed-frequency": partial(PersonalFrequency, half_life_days=84),
+    "tifu-knn": partial(TifuKnn, groups=7, basket_decay=0.97, group_decay=0.9, neighbours=100, own_share=0.8),
+    "item-knn-cosine": partial(ItemKnn, "cosine", neighbours=5),
+    "item-knn-jaccard": partial(ItemKnn, "jaccard", neighbours=5),
+    "user-knn-cosine": partial(UserKnn, "cosine", neighbours=10),
+    "user-knn-pearson": partial(UserKnn, "pearson", neighbours=10),
     "content-based": ContentBased,
-    "als": Als,
+    "als": partial(Als, factors=128, regularization=10.0, confidence=0.3),
 }
 """Name, as `Recommender.name` gives it, to a function that makes an unfitted one."""

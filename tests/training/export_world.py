@@ -92,7 +92,7 @@ def write_data(folder: Path) -> None:
 def random_recommender(split: Split, config: RecommenderConfig = CONFIG, **arguments: Any) -> TwoTowerRecommender:
     """A model whose every weight is random, biases included."""
     model = build_model(model_arguments(config, split) | arguments)
-    model.set_tables(split.items, split.users, split.training_timelines)
+    model.set_tables(split.items, split.users, split.training_timelines, split.weekly)
     rng = np.random.default_rng(5)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(0.0, 0.4, variable.shape).astype(np.float32))

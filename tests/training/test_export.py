@@ -231,7 +231,7 @@ def test_a_model_trained_in_bfloat16_is_served_in_float32(shop: Shop) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = build_model(model_arguments(CONFIG, shop.split))
-        model.set_tables(shop.split.items, shop.split.users, shop.split.training_timelines)
+        model.set_tables(shop.split.items, shop.split.users, shop.split.training_timelines, shop.split.weekly)
         copy = servable(model)
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
