@@ -48,14 +48,13 @@ def load_weekly(data: Path, item_ids: npt.NDArray[np.str_], first_time: int, las
     """
     first_day, last_day = monday(first_time // 86_400), last_time // 86_400 + 7
     path = data / "promotions.parquet"
-    if not path.exists():
-        return WeeklyCovariates(first_day, np.zeros(((last_day - first_day) // 7 + 1, len(item_ids), 0), np.float32))
-    table = pl.read_parquet(path)
+    table = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={ITEM_ID: pl.String, WEEK_START: pl.Date})
     names = tuple(name for name, kind in table.schema.items() if kind.is_numeric())
     index = pl.DataFrame({ITEM_ID: item_ids.tolist()}).with_row_index("index")
     table = table.join(index, on=ITEM_ID).with_columns(day=pl.col(WEEK_START).cast(pl.Date).cast(pl.Int32))
     last_day = max(last_day, int(table["day"].max() or 0))  # type: ignore[arg-type]
-    first_day = max(first_day, monday(last_day) - 7 * (MAX_CELLS // (len(item_ids) * len(names)) - 1))
+    n_weeks = max(MAX_CELLS // (len(item_ids) * (1 + len(names))), 1)  # at the most; the popularity trend is a column
+    first_day = max(first_day, monday(last_day) - 7 * (n_weeks - 1))
     values = np.zeros(((last_day - first_day) // 7 + 1, len(item_ids), len(names)), np.float32)
     table = table.filter(pl.col("day") >= first_day)
     week = (table["day"].to_numpy() - first_day) // 7

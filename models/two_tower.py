@@ -113,17 +113,18 @@ class TwoTower(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Create the item biases; the score bias starts at the odds of one item in the catalogue."""
-        self.item_bias = self.add_weight(shape=(self.n_items,), initializer="zeros", name="item_bias")
-        self.score_bias = self.add_weight(shape=(self.n_items,), initializer="zeros", name="score_bias")
+        exact = {"initializer": "zeros", "autocast": False}  # float32 in mixed precision, as all logits are
+        self.item_bias = self.add_weight(shape=(self.n_items,), name="item_bias", **exact)
+        self.score_bias = self.add_weight(shape=(self.n_items,), name="score_bias", **exact)
         self.calibration = self.add_weight(shape=(2,), initializer="zeros", trainable=False, name="calibration")
         self.calibration.assign([1.0, 0.0])  # Platt scaling: slope and intercept
         if self.n_weeks:
             shape = (self.n_weeks, self.n_items, 1 + self.n_covariates)
-            self.weekly = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="weekly")
+            self.weekly = self.add_weight(shape=shape, trainable=False, name="weekly", **exact)
             self.weekly_first_day = self.add_weight(
                 shape=(), dtype="int32", initializer="zeros", trainable=False, name="weekly_first_day"
             )
-            self.weekly_weight = self.add_weight(shape=shape[2:], initializer="zeros", name="weekly_weight")
+            self.weekly_weight = self.add_weight(shape=shape[2:], name="weekly_weight", **exact)
             self.weekly_weight.assign([0.5] + [0.0] * self.n_covariates)
         uniform = keras.initializers.Constant(1.0 / self.n_items)
         self.target_share = self.add_weight(
@@ -203,13 +204,12 @@ class TwoTower(keras.Model):
         outputs = {
             "query": query,
             "score_query": self.score_query(query),
-            "log_size": ops.cast(self.basket_size(query), "float32"),
+            "log_size": _exact(self.basket_size(query)),
             "week": self._week(inputs["time"]),
         }
         if items is not None:
             outputs["items"] = items
-            logits = ops.matmul(query, ops.transpose(items)) + self.item_bias
-            outputs["logits"] = ops.cast(logits, "float32")
+            outputs["logits"] = _exact(ops.matmul(query, ops.transpose(items))) + self.item_bias
             if self.n_weeks:
                 outputs["logits"] = outputs["logits"] + ops.matmul(self._this_week(outputs), self.weekly_weight)
         if self.repeat_head is None:
@@ -222,15 +222,14 @@ class TwoTower(keras.Model):
         if items is not None:
             tower = ops.take_along_axis(outputs["logits"], past.item, axis=1)  # [batch, length]
         else:
-            tower = ops.einsum("bd,bld->bl", query, embed(past.item)) + ops.take(self.item_bias, past.item)
-            tower = ops.cast(tower, "float32")
+            tower = _exact(ops.einsum("bd,bld->bl", query, embed(past.item))) + ops.take(self.item_bias, past.item)
             if self.n_weeks:
                 tower = tower + ops.matmul(self._this_week(outputs, past.item), self.weekly_weight)
         tower = ops.stop_gradient(tower)[..., None] / 5.0
         if self.n_weeks:
             tower = ops.concatenate([tower, self._this_week(outputs, past.item)], axis=-1)
         outputs["past_item"] = past.item
-        outputs["past_logits"] = ops.cast(self.repeat_head(past, query, by_item, tower, training=training), "float32")
+        outputs["past_logits"] = _exact(self.repeat_head(past, query, by_item, tower, training=training))
         return outputs
 
     def ranking_logits(self, outputs: dict[str, Tensor]) -> Tensor:
@@ -241,12 +240,12 @@ class TwoTower(keras.Model):
         """Calibrated log odds that the user takes each item next, `[batch, n_items]`."""
         past = self._past_by_item(outputs)
         log_share = ops.log_softmax(self._mask_reserved(_replaced(outputs["logits"], past)), axis=1)
-        correction = ops.matmul(outputs["score_query"], ops.transpose(outputs["items"])) + self.score_bias
-        log_odds = self._log_odds(outputs, log_share, ops.cast(correction, "float32"), past)
+        correction = _exact(ops.matmul(outputs["score_query"], ops.transpose(outputs["items"]))) + self.score_bias
+        log_odds = self._log_odds(outputs, log_share, correction, past)
         return self._mask_reserved(log_odds * self.calibration[0] + self.calibration[1])
 
     def candidate_log_odds(self, outputs: dict[str, Tensor], candidate: Tensor) -> Tensor:
-        """As `log_odds`, of the items `candidate` `[batch, n_candidates]` only; unknown ones by the unknown vector."""
+        """As `log_odds`, of the items `candidate` `[batch, n_candidates]` only; `NEVER`-like outside the catalogue."""
         return ops.take_along_axis(self.log_odds(outputs), candidate, axis=1)
 
     def _log_odds(
@@ -306,11 +305,11 @@ class TwoTower(keras.Model):
         logits = self._mask_reserved(_replaced(outputs["logits"], past))
         log_z = ops.logsumexp(logits, axis=1, keepdims=True)
         negative = ops.matmul(outputs["score_query"], ops.transpose(ops.take(items, drawn, axis=0)))
-        negative = ops.cast(negative + ops.take(self.score_bias, drawn), "float32")  # [batch, n_negatives]
+        negative = _exact(negative) + ops.take(self.score_bias, drawn)  # [batch, n_negatives]
         past_drawn = None if past is None else ops.take(past, drawn, axis=1)
         negative = self._log_odds(outputs, ops.take(logits, drawn, axis=1) - log_z, negative, past_drawn)
         positive = ops.einsum("bd,btd->bt", outputs["score_query"], ops.take(items, target, axis=0))
-        positive = ops.cast(positive + ops.take(self.score_bias, target), "float32")  # [batch, max_targets]
+        positive = _exact(positive) + ops.take(self.score_bias, target)  # [batch, max_targets]
         past_target = None if past is None else ops.take_along_axis(past, target[..., None], axis=1)
         log_share = ops.take_along_axis(logits, target, axis=1) - log_z
         positive = self._log_odds(outputs, log_share, positive, past_target)
@@ -318,28 +317,31 @@ class TwoTower(keras.Model):
         return full_softmax_loss(logits, target), score_loss(positive, target, negative, drawn, offset)
 
     def _sampled_losses(self, outputs: dict[str, Tensor], target: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Both losses on in-batch targets and the drawn items; one target per query counts. `[batch]` each."""
+        """Both losses on in-batch targets and the drawn items, `[batch]` each; a random target stands for a basket."""
         batch = ops.shape(target)[0]
-        candidate = ops.concatenate([target[:, 0], drawn])  # [n_candidates]
+        n_targets = ops.sum(ops.cast(ops.not_equal(target, PADDING), "float32"), axis=1)
+        place = ops.cast(keras.random.uniform(ops.shape(n_targets), seed=self.seed_generator) * n_targets, "int32")
+        chosen = ops.squeeze(ops.take_along_axis(target, place[:, None], axis=1), 1)
+        candidate = ops.concatenate([chosen, drawn])  # [n_candidates]
         own = ops.arange(batch, dtype="int32")
         items = self.item_tower(candidate, training=True)
-        logits = ops.matmul(outputs["query"], ops.transpose(items)) + ops.take(self.item_bias, candidate)
-        correction = ops.matmul(outputs["score_query"], ops.transpose(items)) + ops.take(self.score_bias, candidate)
-        logits = ops.cast(logits, "float32")
+        logits = _exact(ops.matmul(outputs["query"], ops.transpose(items))) + ops.take(self.item_bias, candidate)
+        correction = _exact(ops.matmul(outputs["score_query"], ops.transpose(items)))
+        correction = correction + ops.take(self.score_bias, candidate)
         if self.n_weeks:
             columns = ops.broadcast_to(candidate[None, :], ops.shape(logits))
             logits = logits + ops.matmul(self._this_week(outputs, columns), self.weekly_weight)
         past = self._past_by_candidate(outputs, candidate)
         logits = _replaced(logits, past)
-        expected = ops.take(self.target_share, candidate) * ops.cast(batch, "float32") + self.n_negatives / self.n_items
-        ranking = sampled_softmax_loss(
-            ops.cast(logits, "float32"), candidate, ops.log(expected), own, target, self.temperature
-        )
-        log_z = ops.logsumexp(logits - ops.log(expected)[None, :], axis=1, keepdims=True)  # importance sampling
-        odds = self._log_odds(outputs, logits - log_z, ops.cast(correction, "float32"), past)
-        positive = ops.take_along_axis(odds, own[:, None], axis=1)
+        n_real = ops.sum(ops.cast(n_targets > 0, "float32"))
+        expected = ops.take(self.target_share, candidate) * n_real + self.n_negatives / self.n_items
+        log_q = ops.where(candidate == PADDING, -NEVER, ops.log(expected))  # a row that is not real is no negative
+        ranking = sampled_softmax_loss(logits, candidate, log_q, own, target, self.temperature)
+        log_z = ops.logsumexp(logits - log_q[None, :], axis=1, keepdims=True)  # importance sampling
+        odds = self._log_odds(outputs, logits - log_z, correction, past)
+        positive = ops.broadcast_to(ops.take_along_axis(odds, own[:, None], axis=1), ops.shape(target))
         offset = math.log(self.n_items / self.n_negatives)
-        return ranking, score_loss(positive, target[:, :1], odds[:, batch:], drawn, offset)
+        return ranking, score_loss(positive, target, odds[:, batch:], drawn, offset)
 
     def _past_by_candidate(self, outputs: dict[str, Tensor], candidate: Tensor) -> Tensor | None:
         """As `_past_by_item` at the candidates, `[batch, n_candidates, 3]`, without a catalogue-wide matrix."""
@@ -360,6 +362,11 @@ class TwoTower(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {**super().get_config(), **self.arguments}
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """In float32, whatever the towers compute in."""
+    return ops.cast(logits, "float32")
 
 
 def _with_presence(outputs: dict[str, Tensor]) -> Tensor:

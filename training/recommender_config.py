@@ -20,6 +20,7 @@ COUNTS = (
     "batch_size",
     "epochs",
     "rounds_per_epoch",
+    "patience",
     "history_length",
     "sequence_events",
     "sequence_baskets",

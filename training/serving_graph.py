@@ -150,11 +150,12 @@ class ServingGraph:
             request: the history, then `candidate_item_id` `[batch, n_candidates]`.
 
         Returns:
-            `probability` `[batch, n_candidates]`, 0 for the candidate "".
+            `probability` `[batch, n_candidates]`, 0 for candidates outside the catalogue and for "".
         """
         *history, candidate = request
-        log_odds = self._model.candidate_log_odds(self._answer(*history), self._items.lookup(candidate))
-        return {PROBABILITY: tf.where(candidate == "", 0.0, tf.sigmoid(log_odds))}
+        index = self._items.lookup(candidate)
+        log_odds = self._model.candidate_log_odds(self._answer(*history), index)
+        return {PROBABILITY: tf.where(index < FIRST_KNOWN, 0.0, tf.sigmoid(log_odds))}
 
     def embed_user(self, *history: Tensor) -> Outputs:
         """Query vectors, `embedding` `[batch, dim + 1]`."""

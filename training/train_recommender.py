@@ -88,12 +88,12 @@ def train(
         InputError: if the data or the folder cannot be used.
     """
     device = configure(config.precision, config.jit_compile)
+    split = load_split(data, config)  # before the folder is made: settings that leave no question leave no folder
     runs.start_run(out, config, data, resume=resume, device=device.description)
     if (out / runs.MODEL).exists():
         terminal.console.print(f"{out} is already trained; nothing to resume")
         return {}
     board = Board(out / runs.TENSORBOARD)
-    split = load_split(data, config)
     _describe(split, device)
     search = _Phase("search", split, split.train, split.validation, config.epochs * config.rounds_per_epoch)
     model, state = _run_phase(search, config, device, out, board, after_round)

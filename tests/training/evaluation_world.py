@@ -12,6 +12,7 @@ import numpy as np
 from data_pipelines.features import Feature, FeatureTable
 from data_pipelines.splits import Split
 from data_pipelines.timelines import Queries, Timelines
+from data_pipelines.weekly import WeeklyCovariates
 
 N_ITEMS, N_USERS = 8, 5
 TIMELINES = Timelines(
@@ -68,6 +69,6 @@ def split():
     region = Feature("region", "categorical", np.array([0, 0, 1, 1, 0], np.int32), ("", "north"))
     users = FeatureTable(np.array(["", "<unknown>", "anna", "ben", "cleo"]), (region,))
     items = FeatureTable(np.array(["", "<unknown>", *"abcdef"]))
-    return Split(
-        items, users, ("", "<unknown>", "purchase"), TIMELINES, TEST, NOTHING, TEST, EXPLORE, learnt, learnt, "f00d"
-    )
+    event_types = ("", "<unknown>", "purchase")
+    weekly = WeeklyCovariates(4, np.zeros((1, len(items.ids), 0), np.float32))
+    return Split(items, users, event_types, TIMELINES, TEST, NOTHING, TEST, EXPLORE, learnt, learnt, weekly, "f00d")

@@ -1,0 +1,159 @@
+import keras
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+from data_pipelines.features import Feature, FeatureTable
+from data_pipelines.schema import FIRST_KNOWN, UNKNOWN
+from models.attributes import AttributeEmbedding, attribute_specs
+from models.history import read_history
+from models.item_tower import ItemTower
+from models.query_tower import QueryTower
+from models.two_tower import TwoTower
+from tests.models.histories import as_arrays
+from tests.models.random_two_tower import N_ITEMS, make_model
+from tests.models.recommender_contract import make_items
+
+INDEX = np.arange(N_ITEMS, dtype=np.int32)
+HISTORY = [[(9.0, [2, 3]), (1.0, [4])]]
+
+
+@pytest.fixture(scope="module")
+def model() -> TwoTower:
+    return make_model(id_dropout=0.5, query={"user_dropout": 0.5, "dropout": 0.0})
+
+
+# --- attributes ------------------------------------------------------------------------------------------------------
+
+
+def test_attributes_add_up_by_hand():
+    # index 2: category 1, tags 1 and 2, price (0.5, known); index 3: nothing known
+    features = (
+        Feature("category", "categorical", np.array([0, 0, 1, 0], np.int32), ("", "x")),
+        Feature("tags", "list", np.array([[0, 0], [0, 0], [1, 2], [0, 0]], np.int32), ("", "y", "z")),
+        Feature("price/kg", "numeric", np.array([[0, 1], [0, 1], [0.5, 0], [0, 1]], np.float32)),
+    )
+    table = FeatureTable(np.array(["", "<unknown>", "a", "b"]), features)
+    layer = AttributeEmbedding(attribute_specs(table), table.size, 3)
+    layer.build()
+    layer.set_table(table)
+    category = np.asarray(layer.projections["category"].embeddings)
+    tags = np.asarray(layer.projections["tags"].embeddings)
+    price = np.asarray(layer.projections["price/kg"].kernel)
+    vectors = np.asarray(layer(np.array([[2], [3]], np.int32)))
+    assert vectors.shape == (2, 1, 3)
+    npt.assert_allclose(vectors[0, 0], category[1] + (tags[1] + tags[2]) / np.sqrt(2) + 0.5 * price[0], rtol=1e-5)
+    npt.assert_allclose(vectors[1, 0], price[1], rtol=1e-5)  # "the price is missing" is known
+
+
+def test_without_attributes_there_is_nothing_to_add():
+    layer = AttributeEmbedding([], 4, 3)
+    assert (np.asarray(layer(np.array([1, 2], np.int32))) == 0).all()
+
+
+# --- item tower ------------------------------------------------------------------------------------------------------
+
+
+def test_an_item_is_its_id_and_its_attributes(model):
+    tower = model.item_tower
+    expected = np.asarray(tower.id_embedding.embeddings) + np.asarray(tower.attributes(INDEX))
+    npt.assert_allclose(tower(INDEX), expected, rtol=1e-5)
+    npt.assert_array_equal(tower.all_items(), tower(INDEX))
+
+
+def test_ids_are_dropped_in_training_only_and_attributes_never(model):
+    tower = model.item_tower
+    npt.assert_array_equal(tower(INDEX), tower(INDEX))
+    many = np.tile(INDEX, (400, 1))
+    vectors = np.asarray(tower(many, training=True))
+    with_id = np.asarray(tower(INDEX))
+    without = np.asarray(tower.id_embedding(np.full(N_ITEMS, UNKNOWN))) + np.asarray(tower.attributes(INDEX))
+    kept = np.isclose(vectors, with_id, atol=1e-5).all(axis=-1)
+    dropped = np.isclose(vectors, without, atol=1e-5).all(axis=-1)
+    assert (kept | dropped).all()
+    assert kept[:, :FIRST_KNOWN].all()  # padding and unknown stay what they are
+    assert dropped[:, FIRST_KNOWN:].mean() == pytest.approx(0.5, abs=0.05)  # 4,800 draws: standard error 0.007
+
+
+def test_no_dropout_no_difference():
+    tower = make_model(id_dropout=0.0).item_tower
+    npt.assert_array_equal(tower(INDEX, training=True), tower(INDEX))
+
+
+def test_unknown_items_differ_by_their_attributes():
+    """What a new item gets whose id the model does not know: the unknown id, and its own attributes."""
+    items = make_items(N_ITEMS)
+    tower = make_model(items).item_tower
+    alike, other = np.asarray(tower.attributes(np.array([2, 3], np.int32)))
+    assert np.abs(alike - other).max() > 0.01
+
+
+# --- query tower -----------------------------------------------------------------------------------------------------
+
+
+def query(model: TwoTower, *, training: bool = False, **changed: object) -> np.ndarray:
+    return np.asarray(model(as_arrays(HISTORY) | changed, training=training)["query"])
+
+
+def test_user_and_time_have_a_say(model):
+    base = query(model)
+    assert np.abs(query(model, user=np.array([3], np.int32)) - base).max() > 1e-3
+    assert np.abs(query(model, user=np.array([3], np.int32)) - query(model, user=np.array([4], np.int32))).max() > 1e-3
+    hours_later = as_arrays(HISTORY)["time"] + 5 * 3600
+    assert np.abs(query(model, time=hours_later) - base).max() > 1e-4
+
+
+def test_users_are_hidden_in_training_only(model):
+    known, unknown = np.array([3], np.int32), np.array([UNKNOWN], np.int32)
+    as_known, as_unknown = query(model, user=known), query(model, user=unknown)
+    npt.assert_array_equal(query(model, user=known), as_known)
+    # user 3 with 40 chances to be hidden; items keep their ids, so that nothing else is random
+    quiet = make_model(id_dropout=0.0, query={"user_dropout": 0.5, "dropout": 0.0})
+    batch = {name: np.repeat(values, 40, axis=0) for name, values in (as_arrays(HISTORY) | {"user": known}).items()}
+    queries = np.asarray(quiet(batch, training=True)["query"])
+    seen = np.isclose(queries, as_known, atol=1e-4).all(axis=-1)
+    hidden = np.isclose(queries, as_unknown, atol=1e-4).all(axis=-1)
+    assert (seen ^ hidden).all()
+    assert 5 < hidden.sum() < 35
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [{"lstm_units": 0}, {"bag_half_lives_days": ()}, {"use_user": False}, {"use_context": False}],
+    ids=lambda given: next(iter(given)),
+)
+def test_every_branch_can_be_left_out(left_out):
+    small = make_model(query=left_out)
+    assert np.isfinite(query(small)).all()
+    if left_out == {"use_user": False}:
+        npt.assert_array_equal(query(small, user=np.array([3], np.int32)), query(small))
+
+
+def test_weekday_and_hour_by_hand():
+    tower = make_model().query_tower
+    seconds = np.array([1_704_067_200, 1_704_067_200 + 6 * 86_400 + 23 * 3600 + 59], np.int64)  # 2024-01-01 00:00, Monday
+    inputs = as_arrays([[], []]) | {"time": seconds}
+    history = read_history(inputs["event_item"], inputs["event_type"], inputs["event_time"], inputs["time"])
+    context = np.asarray(tower._context(seconds, history))
+    weekday, hour = np.asarray(tower.weekday.embeddings), np.asarray(tower.hour.embeddings)
+    width = weekday.shape[1]
+    npt.assert_allclose(context[:, :width], weekday[[0, 6]], rtol=1e-6)
+    npt.assert_allclose(context[:, width : 2 * width], hour[[0, 23]], rtol=1e-6)
+
+
+# --- saving ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", ["item_tower", "query_tower", "attributes"])
+def test_layers_are_rebuilt_from_their_configuration(model, layer):
+    original = {
+        "item_tower": model.item_tower,
+        "query_tower": model.query_tower,
+        "attributes": model.item_tower.attributes,
+    }[layer]
+    saved = keras.saving.serialize_keras_object(original)
+    assert saved["registered_name"] == f"supplytower>{type(original).__name__}"
+    copy = keras.saving.deserialize_keras_object(saved)
+    assert type(copy) is type(original)
+    assert isinstance(copy, ItemTower | QueryTower | AttributeEmbedding)
+    assert copy.get_config() == original.get_config()
