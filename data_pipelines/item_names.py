@@ -25,7 +25,8 @@ def item_names(items: pl.DataFrame) -> pl.DataFrame:
     else:
         distinct = {name: items[name].n_unique() for name in text}
         telling = [name for name in text if distinct[name] < items.height / 2 and not _is_code(items[name])]
-        parts = sorted(telling, key=lambda name: -distinct[name])[:MAX_PARTS]
+        specific = sorted(telling, key=lambda name: -distinct[name])[:MAX_PARTS]
+        parts = sorted(specific, key=lambda name: -float(items[name].str.len_chars().mean() or 0))  # type: ignore[arg-type]
     joined = pl.concat_str([pl.col(name) for name in parts], separator=", ", ignore_nulls=True) if parts else pl.lit("")
     return items.select(ITEM_ID, pl.when(joined == "").then(ITEM_ID).otherwise(joined).alias("item_name"))
 
