@@ -72,7 +72,7 @@ types: $(INSTALLED) ## check types
 	@$(BIN)/mypy
 
 bench: $(INSTALLED_BENCH) ## measure against peers on this machine
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks quick --data $(DATA) --models $(MODELS)
 
 clean: ## remove the environment, caches and the quickstart's output
 	rm -rf $(VENV) $(DATA) $(RUNS) $(MODELS) $(RECOMMENDATIONS) *.egg-info

@@ -5,17 +5,24 @@
 The plain ones are written as the retrieval tutorials of Keras Recommenders write them: windows of item ids made
 beforehand, an embedding and an LSTM over the events, a user embedding, item ids as candidates, softmax over the batch,
 `model.fit`. They have the same questions, batch, widths and events as the full recommender, which carries its other
-branches, the softmax over the whole catalogue and the score head besides. Its LSTM has one step per basket; so the plain
-ones are also measured on as many of the last events as it has steps, which is less of a history than it sees.
+branches, the softmax over the whole catalogue and the score head besides. Its LSTM has one step per basket; the plain
+ones are therefore also measured on as many events as it has steps, which is less of a history than it sees.
 
-All take turns for a few steps each, so that other load on the machine hits them alike. The first turn compiles and does
-not count. PyTorch is left out where it is not installed (`pip install torch==2.13.0`).
+In such a loop an example is a history with one item. A basket of nine items is nine examples; the plain ones are
+given one of them, the recommender learns all nine from one question. Hence two figures: questions and targets a second.
+
+Each is a process of its own, and they take turns for a few steps, so that other load on the machine hits them alike.
+The first turn compiles and does not count. Only the recommender runs with reproducible kernels. PyTorch is left out
+where it is not installed (`pip install torch==2.13.0`).
 """
 
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -45,14 +52,15 @@ Turn = Callable[[], float]
 # --- this package ------------------------------------------------------------------------------------------------
 
 
-def ours(split: Split, queries: Queries, config: RecommenderConfig, folder: Path) -> Turn:
+def ours(split: Split, queries: Queries, config: RecommenderConfig, length: int, steps: int) -> Turn:
     """The recommender's own training loop; a turn is one of its rounds."""
     device = configure(config.precision, config.jit_compile)
+    keras.utils.set_random_seed(config.seed)
     model = build_model(model_arguments(config, split))  # tables stay empty: speed does not depend on them
-    trainer = Trainer(model, split.timelines, queries, config, device, folder)
+    trainer = Trainer(model, split.timelines, queries, config, device, Path(tempfile.mkdtemp()))
 
     def turn() -> float:
-        with Progress(disable=True) as silent:
+        with Progress(console=Console(quiet=True)) as silent:
             state = trainer.run(trainer.state.round + 1, silent)
         return state.history[-1]["questions_per_second"]
 
@@ -143,7 +151,60 @@ def plain_torch(split: Split, queries: Queries, config: RecommenderConfig, lengt
     return turn
 
 
-# --- the command -------------------------------------------------------------------------------------------------
+# --- taking turns ------------------------------------------------------------------------------------------------
+
+CONTENDERS = {"supplytower": ours, "plain Keras": plain_keras, "PyTorch": plain_torch}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One contender with what it works on."""
+
+    contender: str
+    length: int
+    data: Path
+    settings: tuple[str, ...]
+    steps: int
+    turns: int
+
+    @property
+    def config(self) -> RecommenderConfig:
+        """The recommender's settings; a round is a turn."""
+        words = [*self.settings, "epochs=1", f"rounds_per_epoch={self.turns}"]
+        return resolve(RecommenderConfig, preset=load_preset("full"), overrides=words)
+
+
+def work(task: Task, connection: Connection) -> None:
+    """Build a contender, then take a turn whenever asked."""
+    config = task.config
+    split = load_split(task.data, config)
+    count = task.turns * task.steps * config.batch_size
+    chosen = np.sort(np.random.default_rng(0).permutation(len(split.train))[:count])
+    queries = split.train.take(chosen)
+    turn = CONTENDERS[task.contender](split, queries, config, task.length, task.steps)
+    while True:
+        connection.send(turn())
+        connection.recv()
+
+
+def measure(tasks: dict[str, Task], turns: int) -> dict[str, list[float]]:
+    """Questions per second of every turn but the first, by name."""
+    context = multiprocessing.get_context("spawn")
+    ends = {name: context.Pipe() for name in tasks}
+    workers = [context.Process(target=work, args=(task, ends[name][1]), daemon=True) for name, task in tasks.items()]
+    speeds: dict[str, list[float]] = {name: [] for name in tasks}
+    with progress() as bar:
+        for name, worker in bar.track(list(zip(tasks, workers, strict=True)), description="compiling"):
+            worker.start()
+            ends[name][1].close()  # or a worker that dies would never be noticed
+            ends[name][0].recv()
+        for _ in bar.track(range(turns - 1), description="turns"):
+            for name, (mine, _) in ends.items():
+                mine.send(None)
+                speeds[name].append(mine.recv())
+    for worker in workers:
+        worker.terminate()
+    return speeds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,43 +216,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder written by `supplytower data prepare`")
     parser.add_argument("--steps", type=int, default=20, help="in one turn (default: 20)")
-    parser.add_argument("--turns", type=int, default=5, help="of each; the median counts (default: 5)")
+    parser.add_argument("--turns", type=int, default=6, help="of each, the first not counted (default: 6)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the recommender")
     arguments = parser.parse_args(argv)
-    rounds = f"rounds_per_epoch={arguments.turns + 1}"
-    config = resolve(RecommenderConfig, preset=load_preset("full"), overrides=[rounds, *arguments.set])
-    split = load_split(arguments.data, config)
-    needed = (arguments.turns + 1) * arguments.steps * config.batch_size
-    chosen = np.sort(np.random.default_rng(0).permutation(len(split.train))[:needed])
-    queries = split.train.take(chosen)
-    with tempfile.TemporaryDirectory() as folder:
-        turns: dict[str, Turn] = {"supplytower": ours(split, queries, config, Path(folder))}
-        for length in (config.sequence_events, config.sequence_baskets):
-            turns[f"plain Keras, {length} events"] = plain_keras(split, queries, config, length, arguments.steps)
-            if find_spec("torch"):
-                turns[f"PyTorch, {length} events"] = plain_torch(split, queries, config, length, arguments.steps)
-        speeds: dict[str, list[float]] = {name: [] for name in turns}
-        with progress() as bar:
-            for number in bar.track(range(arguments.turns + 1), description="turns"):
-                for name, turn in turns.items():
-                    speed = turn()
-                    if number:
-                        speeds[name].append(speed)
-    print_table(speeds, config)
+    own = Task("supplytower", 0, arguments.data, tuple(arguments.set), arguments.steps, arguments.turns)
+    tasks = {"supplytower": own}
+    for length in (own.config.sequence_events, own.config.sequence_baskets):
+        for name in ("plain Keras", "PyTorch") if find_spec("torch") else ("plain Keras",):
+            tasks[f"{name}, {length} events"] = replace(own, contender=name, length=length)
+    print_table(measure(tasks, arguments.turns), own)
     return 0
 
 
-def print_table(speeds: dict[str, list[float]], config: RecommenderConfig) -> None:
+def print_table(speeds: dict[str, list[float]], own: Task) -> None:
     """Medians, ranges, and the ratio of ours to each, turn by turn."""
+    config = own.config
+    counts = np.diff(load_split(own.data, config).train.target_offsets)
+    learnt = float(np.minimum(counts, config.max_targets).mean())  # targets of one of our questions
     widths = f"batch {config.batch_size}, dim {config.dim}, LSTM {config.lstm_units}"
-    result = Table(title=f"questions per second ({widths})", title_justify="left")
-    for column in ("", "median", "range", "supplytower is"):
+    result = Table(
+        title=f"training speed ({widths}); a question of ours has {learnt:.1f} targets", title_justify="left"
+    )
+    for column in ("", "questions/s", "range", "ours is", "targets/s", "ours is"):
         result.add_column(column, justify="right" if column else "left")
-    own = speeds["supplytower"]
     for name, measured in speeds.items():
-        ratio = median(mine / theirs for mine, theirs in zip(own, measured, strict=True))
+        ratio = median(mine / theirs for mine, theirs in zip(speeds["supplytower"], measured, strict=True))
+        targets = median(measured) * (learnt if name == "supplytower" else 1)
         spread = f"{min(measured):,.0f} to {max(measured):,.0f}"
-        result.add_row(name, f"{median(measured):,.0f}", spread, f"{ratio:.2f} ×" if name != "supplytower" else "")
+        ratios = ("", "") if name == "supplytower" else (f"{ratio:.2f} ×", f"{ratio * learnt:.1f} ×")
+        result.add_row(name, f"{median(measured):,.0f}", spread, ratios[0], f"{targets:,.0f}", ratios[1])
     Console(width=120).print(result)
 
 

@@ -41,11 +41,11 @@ GRIDS: Mapping[str, tuple[Callable[..., Recommender], Sequence[Stage]]] = {
         TifuKnn,
         (
             {
-                "groups": (3, 7, 11, 15, 23),
-                "basket_decay": (0.94, 0.96, 0.97, 0.98, 0.99, 1.0),
-                "group_decay": (0.6, 0.7, 0.8, 0.9, 1.0),
+                "groups": (3, 7, 15),
+                "basket_decay": (0.94, 0.96, 0.97, 0.98, 1.0),
+                "group_decay": (0.6, 0.7, 0.8, 0.9),
             },
-            {"neighbours": (50, 100, 300, 600, 900), "own_share": (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)},
+            {"neighbours": (100, 300, 900), "own_share": (0.2, 0.5, 0.7, 0.8, 0.9)},
         ),
     ),
     "item-knn-cosine": (partial(ItemKnn, "cosine"), (NEIGHBOURS,)),
@@ -56,8 +56,8 @@ GRIDS: Mapping[str, tuple[Callable[..., Recommender], Sequence[Stage]]] = {
     "als": (
         Als,
         (
-            {"factors": (32, 64, 128, 256), "regularization": (0.1, 1.0, 10.0, 100.0)},
-            {"regularization": (3.0, 10.0, 30.0), "confidence": (0.03, 0.1, 0.3, 1.0, 3.0)},
+            {"factors": (32, 64, 128, 256), "regularization": (1.0, 10.0, 100.0)},
+            {"regularization": (3.0, 10.0), "confidence": (0.1, 0.3, 1.0, 3.0)},
         ),
     ),
 }
@@ -103,6 +103,7 @@ def tune(name: str, split: Split, validation: TestSet) -> list[Trial]:
             for choice in bar.track(choices, description=f"{name}: {', '.join(stage)}"):
                 model = make(**choice).fit(split.training_timelines, split.items)
                 trials.append(Trial(choice, measure(model, validation)))
+                bar.console.print(f"{name}({show(choice)}): {trials[-1].objective:.4f}", highlight=False)
             trials.sort(key=lambda trial: trial.objective, reverse=True)
     return trials
 

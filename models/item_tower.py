@@ -2,13 +2,15 @@
 
 The vector is an id embedding plus the attribute embeddings: "what only this item is" plus "what kind of thing it is".
 In training an item's id is dropped now and then, which teaches the tower to embed from content alone; that is how an
-item that was never seen in training is embedded. Reference: Volkovs et al., "DropoutNet", NeurIPS 2017.
+item that was never seen in training is embedded: with the id of an unknown item. Reference: Volkovs et al.,
+"DropoutNet", NeurIPS 2017.
 """
 
 from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import ops
 
 from data_pipelines.schema import FIRST_KNOWN, UNKNOWN
@@ -40,14 +42,23 @@ class ItemTower(keras.layers.Layer):
         """Create the embeddings."""
         self.id_embedding.build((None,))
         self.attributes.build((None,))
+        self.id_row = self.add_weight(
+            shape=(self.size,), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="id_row"
+        )
+        self.id_row.assign(np.arange(self.size))
         self.built = True
+
+    def hide_ids(self, unseen: npt.NDArray[np.bool_]) -> None:
+        """Let the items that training will not see (`[size]`) share the id of the unknown item."""
+        reserved = np.arange(self.size) < FIRST_KNOWN
+        self.id_row.assign(np.where(unseen & ~reserved, UNKNOWN, np.arange(self.size)))
 
     def call(self, index: Tensor, training: bool = False) -> Tensor:
         """Embed the items `[...]`; returns `[..., dim]`."""
-        visible = index
+        visible = ops.take(self.id_row, index)
         if training and self.id_dropout > 0:
             hidden = keras.random.uniform(ops.shape(index), seed=self.seed_generator) < self.id_dropout
-            visible = ops.where(ops.logical_and(hidden, index >= FIRST_KNOWN), UNKNOWN, index)
+            visible = ops.where(ops.logical_and(hidden, index >= FIRST_KNOWN), UNKNOWN, visible)
         return self.id_embedding(visible) + self.attributes(index)
 
     def all_items(self, training: bool = False) -> Tensor:

@@ -144,6 +144,7 @@ class TwoTower(keras.Model):
             weekly: what is known of every item week by week.
         """
         self.item_tower.attributes.set_table(items)
+        self.item_tower.hide_ids(np.bincount(timelines.item, minlength=self.n_items) == 0)
         if self.query_tower.use_user:
             self.query_tower.user_attributes.set_table(users)
         if self.repeat_head is not None:

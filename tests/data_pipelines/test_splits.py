@@ -252,7 +252,7 @@ def training_side(split: Split) -> list[tuple[str, object]]:
         else:
             found.append((name, part.tobytes() if isinstance(part, np.ndarray) else part))
 
-    for name in ("items", "users", "event_types", "training_timelines", "fitting_timelines"):
+    for name in ("items", "users", "event_types", "weekly", "training_timelines", "fitting_timelines"):
         collect(name, getattr(split, name))
     for name in ("train", "validation"):
         queries: Queries = getattr(split, name)

@@ -7,7 +7,7 @@ import numpy.testing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.item_statistics import N_STATISTICS, PSEUDO_COUNT, item_statistics
+from models.item_statistics import N_STATISTICS, PSEUDO_COUNT, item_statistics, popularity_trend
 from tests.models.recommender_contract import Baskets, make_timelines
 
 N_ITEMS = 7
@@ -91,3 +91,43 @@ def test_the_same_item_twice_in_a_basket_is_one_purchase():
 def test_no_event_is_no_difference_between_items():
     table = item_statistics(make_timelines({}, 4), N_ITEMS)
     assert (table == 0).all()
+
+
+# --- popularity trend ------------------------------------------------------------------------------------------------
+
+
+def trend_by_hand(log: Log, first_day: int, n_weeks: int, half_life: float) -> np.ndarray:
+    """Week by week, from what was known when it began; events before the table count as of the week before it."""
+    events = [
+        (item, max((day - first_day) // 7, -1)) for baskets in log.values() for day, items in baskets for item in items
+    ]
+    table = np.zeros((n_weeks, N_ITEMS))
+    for week in range(n_weeks):
+        recent, overall = np.zeros(N_ITEMS), np.zeros(N_ITEMS)
+        for item, happened in events:
+            if happened < week:
+                recent[item] += 0.5 ** ((week - 1 - happened) / half_life)
+                overall[item] += 1
+        smoothed = [(count / max(count.sum(), 1) + 0.5 / N_ITEMS) / 1.5 for count in (recent, overall)]
+        table[week] = np.clip(np.log(smoothed[0] / smoothed[1]), -np.log(20), np.log(20))
+    return table
+
+
+@given(st.dictionaries(st.integers(2, 6), BASKETS, min_size=1, max_size=5), st.integers(0, 20), st.integers(1, 9))
+def test_the_trend_equals_plain_python(log, first_day, n_weeks):
+    counts = {user: [(day, sorted(items)) for day, items in baskets] for user, baskets in log.items()}
+    trend = popularity_trend(make_timelines(counts, 7), N_ITEMS, first_day, n_weeks, half_life_weeks=2.0)
+    assert trend.shape == (n_weeks, N_ITEMS)
+    npt.assert_allclose(trend, trend_by_hand(counts, first_day, n_weeks, 2.0), rtol=1e-4, atol=1e-4)
+
+
+def test_a_week_does_not_see_its_own_events():
+    # all along item 2, in week 3 (days 21 to 27) suddenly item 3: week 4 is the first to know
+    log: Log = {2: [(0, [2]), (7, [2]), (14, [2]), (21, [3]), (27, [3])]}
+    trend = popularity_trend(make_timelines(log, 3), N_ITEMS, 0, 6)
+    assert (trend[:4, 3] == trend[:4, 4]).all()  # no more known of 3 than of 4, which nobody ever took
+    assert trend[4, 3] > 0 > trend[4, 2]
+
+
+def test_without_events_there_is_no_trend():
+    npt.assert_allclose(popularity_trend(make_timelines({}, 3), N_ITEMS, 0, 3), 0, atol=1e-6)

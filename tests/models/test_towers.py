@@ -5,14 +5,15 @@ import pytest
 
 from data_pipelines.features import Feature, FeatureTable
 from data_pipelines.schema import FIRST_KNOWN, UNKNOWN
+from data_pipelines.weekly import WeeklyCovariates
 from models.attributes import AttributeEmbedding, attribute_specs
 from models.history import read_history
 from models.item_tower import ItemTower
 from models.query_tower import QueryTower
 from models.two_tower import TwoTower
 from tests.models.histories import as_arrays
-from tests.models.random_two_tower import N_ITEMS, make_model
-from tests.models.recommender_contract import make_items
+from tests.models.random_two_tower import N_ITEMS, make_model, make_users
+from tests.models.recommender_contract import make_items, make_timelines
 
 INDEX = np.arange(N_ITEMS, dtype=np.int32)
 HISTORY = [[(9.0, [2, 3]), (1.0, [4])]]
@@ -80,12 +81,20 @@ def test_no_dropout_no_difference():
     npt.assert_array_equal(tower(INDEX, training=True), tower(INDEX))
 
 
-def test_unknown_items_differ_by_their_attributes():
-    """What a new item gets whose id the model does not know: the unknown id, and its own attributes."""
-    items = make_items(N_ITEMS)
-    tower = make_model(items).item_tower
-    alike, other = np.asarray(tower.attributes(np.array([2, 3], np.int32)))
-    assert np.abs(alike - other).max() > 0.01
+def test_an_item_that_training_never_saw_is_its_attributes():
+    # items 6 and 8 are never bought; 4 is, and shares the category of 7, which is not
+    model = make_model()
+    timelines = make_timelines({2: [(1, [2, 3, 4]), (2, [5, 9, 10, 11, 12, 13])]}, 5)
+    model.set_tables(make_items(N_ITEMS), make_users(), timelines, WeeklyCovariates(0, np.zeros((1, N_ITEMS, 0))))
+    tower = model.item_tower
+    before = np.asarray(tower.all_items())
+    ids = tower.id_embedding.embeddings.numpy().copy()
+    npt.assert_allclose(before[6:9], ids[UNKNOWN] + np.asarray(tower.attributes(np.arange(6, 9))), rtol=1e-5)
+    assert np.abs(before[6] - before[8]).max() > 0.01  # their attributes tell them apart
+    ids[[4, 6, 7, 8]] += 9.0
+    tower.id_embedding.embeddings.assign(ids)
+    moved = np.abs(np.asarray(tower.all_items()) - before).max(axis=1) > 1e-6
+    assert np.flatnonzero(moved).tolist() == [4]  # the others' own rows were never filled with anything
 
 
 # --- query tower -----------------------------------------------------------------------------------------------------
