@@ -89,7 +89,7 @@ def recommend(
     names = item_names(read_table(data / "items.parquet"))
     if users is None:
         users = read_table(data / "users.parquet", [USER_ID])[USER_ID]
-    requests = UserRequests(events, users, k, exclude_seen=exclude_seen)
+    requests = UserRequests(events, users, k, exclude_seen=exclude_seen, n_items=names.height)
     function = _load(version)
     with terminal.progress() as bar:
         answers = []

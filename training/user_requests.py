@@ -22,8 +22,8 @@ from data_pipelines.schema import (
 )
 
 BATCH_SIZE = 256
-BATCH_EVENTS = 500_000
-"""Events (padding included) in one batch at the most: bounds memory."""
+BATCH_EVENTS, BATCH_SCORES = 500_000, 25_000_000
+"""Events (padding included), and scores of items, in one batch at the most: bounds memory."""
 LONGEST_HISTORY = 16_384
 """Events of a user that are sent at the most, the most recent ones: far more than models look at."""
 Arrays = dict[str, npt.NDArray[Any]]
@@ -38,10 +38,12 @@ class UserRequests:
         users: who is asked for; whoever has no events is sent with an empty history.
         k: items per user.
         exclude_seen: name every item of a user's events as one not to recommend.
+        n_items: size of the catalogue: a batch is smaller where every row of its scores is long.
     """
 
-    def __init__(self, events: pl.DataFrame, users: pl.Series, k: int, *, exclude_seen: bool = False):
+    def __init__(self, events: pl.DataFrame, users: pl.Series, k: int, *, exclude_seen: bool = False, n_items: int = 0):
         self.users, self.k, self.events = users.to_numpy().astype(np.str_), k, events
+        self.batch_size = int(np.clip(BATCH_SCORES // max(n_items, 1), 1, BATCH_SIZE))
         self.event_time = events[TIMESTAMP].dt.epoch("s")
         self.now = int(self.event_time.to_numpy().max(initial=0)) + 1
         first, count = _spans(events, users)
@@ -56,8 +58,8 @@ class UserRequests:
         order = np.argsort(self.count, kind="stable")
         batches, start = [], 0
         while start < len(order):
-            longest = self.count[order[min(start + BATCH_SIZE, len(order)) - 1]]
-            size = int(np.clip(BATCH_EVENTS // max(longest, 1), 1, BATCH_SIZE))
+            longest = self.count[order[min(start + self.batch_size, len(order)) - 1]]
+            size = int(np.clip(BATCH_EVENTS // max(longest, 1), 1, self.batch_size))
             batches.append(order[start : start + size])
             start += size
         return batches

@@ -97,7 +97,7 @@ def test_the_folder_holds_what_the_contract_says(tmp_path: Path) -> None:
     assert manifest["defaults"] == {
         "test_start": None,
         "validation_days": None,
-        "min_item_users": 1,
+        "min_item_users": 0,
         "feature_ignore": ["launched"],
     }
     assert [step["removed"] for step in out["quality"]["cleaning"]] == [1, 1, 1, 0, 0, 0]

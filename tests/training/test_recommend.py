@@ -152,6 +152,12 @@ def test_batches_hold_everybody_once_and_are_small_where_histories_are_long(
         assert len(rows) == 1 or requests.make(rows)["history_item_id"].size <= 60
 
 
+def test_batches_are_small_where_the_catalogue_is_large(shop: Shop) -> None:
+    users = pl.read_parquet(shop.data / "users.parquet")["user_id"]
+    sizes = {n: UserRequests(read_events(shop.data), users, 5, n_items=n).batch_size for n in (0, 24_000, 10**6, 10**9)}
+    assert sizes == {0: 256, 24_000: 256, 10**6: 25, 10**9: 1}
+
+
 def test_only_so_many_events_are_sent(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_requests, "LONGEST_HISTORY", 3)
     requests = UserRequests(read_events(shop.data), pl.Series(["Kunde 05"]), 5)
