@@ -1,7 +1,8 @@
 """What is known of every item week by week, ahead of time: promotions.
 
-The optional table `promotions` has `item_id`, `week_start` and any numeric columns (shares of stores with a display or in
-the mailer, discounts ...). A shop plans these before the week begins, so a question asked in a week may see that week's row.
+The optional table `promotions` has `item_id`, `week_start` and any numeric columns (shares of stores with a display or
+in the mailer, discounts ...). A shop plans these before the week begins, so a question asked in a week may see that
+week's row.
 """
 
 from dataclasses import dataclass

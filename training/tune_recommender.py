@@ -12,6 +12,7 @@ that was under way from its last checkpoint.
 """
 
 import fcntl
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ import optuna
 import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -40,10 +42,10 @@ from training.train_recommender import train
 SPACE: dict[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(5e-4, 1e-2, log=True),
     "weight_decay": FloatDistribution(1e-4, 1e-1, log=True),
-    "dropout": FloatDistribution(0.0, 0.6),
-    "id_dropout": FloatDistribution(0.0, 0.5),
-    "user_dropout": FloatDistribution(0.0, 0.9),
-    "repeat_dropout": FloatDistribution(0.0, 0.5),
+    "dropout": FloatDistribution(0.0, 0.6, step=0.05),
+    "id_dropout": FloatDistribution(0.0, 0.5, step=0.05),
+    "user_dropout": FloatDistribution(0.0, 0.9, step=0.05),
+    "repeat_dropout": FloatDistribution(0.0, 0.5, step=0.05),
     "repeat_units": CategoricalDistribution([16, 32, 64]),
     "dim": CategoricalDistribution([32, 64, 128]),
     "lstm_units": CategoricalDistribution([32, 64, 128]),
@@ -236,12 +238,16 @@ def _run_trial(search: _Search, study: optuna.Study, trial: optuna.Trial, advanc
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep a trial's own messages and bar out of the search's."""
-    quiet, terminal.console.quiet = terminal.console.quiet, True
+    """Keep a trial's own messages and bar out of the search's, and TensorFlow's on how often it traces a new model."""
+    logger = logging.getLogger("tensorflow")
+    quiet, level = terminal.console.quiet, logger.level
+    terminal.console.quiet = True
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
         terminal.console.quiet = quiet
+        logger.setLevel(level)
 
 
 # --- what was found ----------------------------------------------------------------------------------------------
@@ -249,14 +255,15 @@ def _quiet() -> Iterator[None]:
 
 def _report(search: _Search, study: optuna.Study) -> None:
     best = best_trials(study)
-    table = Table(title=f"validation {search.base.monitor}, best trials", title_justify="left")
+    title = f"validation {search.base.monitor}, best trials"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("trial", search.base.monitor, "best round", *search.space):
-        table.add_column(column, justify="right")
+        table.add_column(column.replace("_", " "), justify="right")
     for trial in best[:SHOWN_TRIALS]:
         values = (str(value) for value in readable(trial.params).values())
         number = f"{trial.number} (preset)" if trial.number == 0 else str(trial.number)
         table.add_row(number, f"{trial.value:.4f}", str(trial.user_attrs[ROUND]), *values)
-    Console(width=None if Console().is_terminal else 160).print(table)
+    Console(width=None if Console().is_terminal else 140).print(table)
     atomic.write_text(search.out / BEST, _best_yaml(search, best[0]))
     pruned = len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
     terminal.console.print(
@@ -282,7 +289,8 @@ def _describe(distribution: BaseDistribution) -> str:
     if isinstance(distribution, CategoricalDistribution):
         return ", ".join(str(choice) for choice in distribution.choices)
     assert isinstance(distribution, FloatDistribution)
-    return f"{distribution.low:g} to {distribution.high:g}{', on a log scale' if distribution.log else ''}"
+    scale = ", on a log scale" if distribution.log else f", in steps of {distribution.step:g}"
+    return f"{distribution.low:g} to {distribution.high:g}{scale}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The trained two-tower model behind the contract of every recommender."""
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from data_pipelines import datasets
-from data_pipelines.schema import FIRST_KNOWN
+from data_pipelines.schema import FIRST_KNOWN, InputError
 from data_pipelines.timelines import Queries, Timelines
 from models.recommender import FeaturesLike, QueriesLike, Scores, TimelinesLike
 from models.two_tower import TwoTower
@@ -87,12 +88,21 @@ class TwoTowerRecommender:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
-        with np.load(path) as data:
-            settings = json.loads(str(data["settings"]))
-            model = build_model(settings["arguments"])
-            for i, variable in enumerate(model.variables):
-                variable.assign(data[f"w{i}"])
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: if the file is damaged, or of a model that this version of the package builds otherwise.
+        """
+        try:
+            with np.load(path) as data:
+                settings = json.loads(str(data["settings"]))
+                model = build_model(settings["arguments"])
+                weights = [data[f"w{i}"] for i in range(len(data.files) - 1)]
+            for variable, weight in zip(model.variables, weights, strict=True):
+                variable.assign(weight)
+        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            reason = str(error).partition("\n")[0][:120]
+            raise InputError(f"{path}: damaged, or of another version of supplytower ({reason}); train anew") from None
         return cls(model, settings["history_length"], settings["batch_size"])
 
     def _batches(

@@ -102,9 +102,7 @@ def test_a_column_that_says_nothing_is_left_out(values):
     assert encode(IDS, pl.DataFrame({"item_id": IDS, "x": values}, strict=False), "item_id").features == ()
 
 
-@pytest.mark.parametrize(
-    "name", ["count", "row", "code", "value", "literal", "user_id", "price/kg", "größe in cm"]
-)
+@pytest.mark.parametrize("name", ["count", "row", "code", "value", "literal", "user_id", "price/kg", "größe in cm"])
 def test_attributes_may_have_any_name(name):
     table = pl.DataFrame({"item_id": IDS, name: ["x", "x", "y", "y", None]})
     assert encode(IDS, table, "item_id").features[0].values.tolist() == [0, 0, 1, 1, 2, 2, 0]

@@ -52,7 +52,9 @@ def test_an_unknown_item_is_an_event():
     assert plain(history.n_baskets) == [1]
 
 
-@pytest.mark.parametrize(("count", "items"), [(1, [5]), (3, [3, 4, 5]), (6, [5, 3, 3, 3, 4, 5]), (9, [5, 3, 3, 3, 4, 5])])
+@pytest.mark.parametrize(
+    ("count", "items"), [(1, [5]), (3, [3, 4, 5]), (6, [5, 3, 3, 3, 4, 5]), (9, [5, 3, 3, 3, 4, 5])]
+)
 def test_the_last_events(count, items):
     last = read([BY_HAND, [(3.0, [6])], []], length=8).last(count)
     width = min(count, 8)

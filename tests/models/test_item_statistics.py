@@ -1,5 +1,6 @@
 """Rebuying statistics against plain Python; `make_timelines` takes `{user: [(day, items), …]}`."""
 
+import itertools
 import math
 
 import numpy as np
@@ -25,7 +26,7 @@ def by_hand(log: Log) -> np.ndarray:
             rebought[item] += len(bought) - 1
             exposed[item] += len(baskets) - 1 - bought[0][0]
             log_gaps[item] += sum(
-                math.log1p(later - earlier) for (_, earlier), (_, later) in zip(bought, bought[1:], strict=False)
+                math.log1p(later - earlier) for (_, earlier), (_, later) in itertools.pairwise(bought)
             )
 
     def shrunk(total: np.ndarray, observations: np.ndarray, pseudo: float) -> np.ndarray:

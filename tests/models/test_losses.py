@@ -31,9 +31,7 @@ def test_full_softmax_is_the_mean_cross_entropy_over_the_targets():
 def test_reserved_columns_take_no_probability():
     masked = LOGITS.copy()
     masked[:, :2] = NEVER
-    npt.assert_allclose(
-        np.asarray(full_softmax_loss(masked, TARGET))[1], -log_softmax(LOGITS[:, 2:])[1, 4], rtol=1e-5
-    )
+    npt.assert_allclose(np.asarray(full_softmax_loss(masked, TARGET))[1], -log_softmax(LOGITS[:, 2:])[1, 4], rtol=1e-5)
 
 
 # --- sampled softmax -------------------------------------------------------------------------------------------------

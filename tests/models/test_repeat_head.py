@@ -1,5 +1,6 @@
 """Pair statistics against plain Python, and what the head makes of them."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +40,7 @@ def by_hand(baskets: Sequence[Basket]) -> dict[int, list[float]]:
             if other == item
         ]
         count, (first_age, first_basket), (last_age, last_basket) = len(events), events[0], events[-1]
-        gaps = [earlier[0] - later[0] for earlier, later in zip(events, events[1:], strict=False)]
+        gaps = [earlier[0] - later[0] for earlier, later in itertools.pairwise(events)]
         usual = sum(math.log1p(gap) for gap in gaps) / max(len(gaps), 1)
         described[item] = [
             math.log1p(count),

@@ -140,7 +140,9 @@ def test_every_branch_can_be_left_out(left_out):
 
 def test_weekday_and_hour_by_hand():
     tower = make_model().query_tower
-    seconds = np.array([1_704_067_200, 1_704_067_200 + 6 * 86_400 + 23 * 3600 + 59], np.int64)  # 2024-01-01 00:00, Monday
+    seconds = np.array(
+        [1_704_067_200, 1_704_067_200 + 6 * 86_400 + 23 * 3600 + 59], np.int64
+    )  # 2024-01-01 00:00, Monday
     inputs = as_arrays([[], []]) | {"time": seconds}
     history = read_history(inputs["event_item"], inputs["event_type"], inputs["event_time"], inputs["time"])
     context = np.asarray(tower._context(seconds, history))
@@ -148,6 +150,53 @@ def test_weekday_and_hour_by_hand():
     width = weekday.shape[1]
     npt.assert_allclose(context[:, :width], weekday[[0, 6]], rtol=1e-6)
     npt.assert_allclose(context[:, width : 2 * width], hour[[0, 23]], rtol=1e-6)
+
+
+def test_bags_weigh_events_by_age(model):
+    # half-life 14 days: item 2 of 28 days ago weighs a quarter, item 3 of today one; the weights' norm is made 1
+    tower, vectors = model.query_tower, np.asarray(model.item_tower.all_items())
+    arrays = as_arrays([[(28.0, [2]), (0.0, [3])], []], length=4)
+    history = read_history(arrays["event_item"], arrays["event_type"], arrays["event_time"], arrays["time"])
+    masked = vectors[arrays["event_item"]] * np.asarray(history.mask)[..., None]
+    assert tower.bag_half_lives_days[0] == 14
+    bag = np.asarray(tower._bags(history, masked)[0])
+    npt.assert_allclose(bag[0], (0.25 * vectors[2] + vectors[3]) / np.sqrt(0.25**2 + 1), rtol=1e-4)
+    npt.assert_allclose(bag[1], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "baskets",
+    [
+        [(30.0, [2, 3]), (9.0, [3, 5, 6]), (1.0, [4])],
+        [(40.0, [2]), (30.0, [5]), (20.0, [3, 4]), (9.0, [6]), (2.0, [7, 8]), (1.0, [2])],  # two more than steps
+        [(3.0, [9])],
+        [],
+    ],
+    ids=["short", "long", "one basket", "empty"],
+)
+def test_the_lstm_reads_baskets_oldest_first(model, baskets):
+    """Step by step: the items of a basket, normalised, with the gap to the basket before, its age and its size."""
+    tower, vectors = model.query_tower, np.asarray(model.item_tower.all_items())
+    kinds = np.asarray(tower.event_type_embedding.embeddings)
+    steps = [[(days, item) for item in items] for days, items in baskets]
+    extra = max(len(steps) - tower.sequence_baskets, 0)
+    steps = [[event for step in steps[: extra + 1] for event in step], *steps[extra + 1 :]]  # the oldest ones together
+    inputs, age_before = [], None
+    for step in steps if baskets else []:
+        age = np.mean([days for days, _ in step])
+        summed = sum(vectors[item] + kinds[2 + item % 2] for _, item in step) / np.sqrt(len(step))
+        gap = 0.0 if age_before is None else max(age_before - age, 0.0)
+        numbers = np.log1p([gap, age, len(step)])
+        inputs.append(summed + numbers @ np.asarray(tower.gap_projection.kernel))
+        age_before = age
+    if not inputs:
+        inputs = [np.zeros(vectors.shape[1])]
+    expected = np.asarray(tower.lstm(np.array([inputs], np.float32)))
+
+    arrays = as_arrays([baskets], length=20)
+    history = read_history(arrays["event_item"], arrays["event_type"], arrays["event_time"], arrays["time"])
+    masked = vectors[arrays["event_item"]] * np.asarray(history.mask)[..., None]
+    npt.assert_allclose(tower._sequence(history, masked, training=False), expected, rtol=1e-3, atol=1e-4)
 
 
 # --- saving ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from data_pipelines import datasets
 from data_pipelines.schema import FIRST_KNOWN, UNKNOWN
 from data_pipelines.splits import Split, SplitConfig, load_split
-from data_pipelines.timelines import Queries
 from data_pipelines.weekly import WeeklyCovariates
 from models.attributes import attribute_specs
 from models.losses import NEVER
@@ -355,7 +354,10 @@ def test_a_million_items_without_a_catalogue_wide_matrix():
         "weight": np.ones(batch, np.float32),
     }
     step = tf.function(model.train_step).get_concrete_function((inputs, targets))
-    graphs = [step.graph, *(function.graph for function in step.graph._functions.values() if hasattr(function, "graph"))]
+    graphs = [
+        step.graph,
+        *(function.graph for function in step.graph._functions.values() if hasattr(function, "graph")),
+    ]
     sizes = [
         tensor.shape.num_elements() or 0
         for graph in graphs
@@ -393,7 +395,10 @@ print("trained on", keras.backend.backend())
 @pytest.mark.jax
 def test_the_same_model_trains_on_jax(model, tmp_path):
     """In a process of its own, because Keras chooses its backend once."""
-    environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax",
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
     probe = subprocess.run([sys.executable, "-c", "import jax"], env=environment, capture_output=True)
     if probe.returncode:
         pytest.skip("needs the [jax] extra")

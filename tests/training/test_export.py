@@ -288,7 +288,7 @@ def test_a_version_that_cannot_be_announced_is_taken_back(
     assert left(tmp_path) == [str(tmp_path / "models.config")]
 
 
-@pytest.mark.parametrize("damage", ["no run", "no model", "data gone", "other data"])
+@pytest.mark.parametrize("damage", ["no run", "no model", "damaged model", "data gone", "other data"])
 def test_mistakes_are_one_line(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str) -> None:
     run, arguments = tmp_path / "run", []
     if damage != "no run":
@@ -300,7 +300,8 @@ def test_mistakes_are_one_line(shop: Shop, tmp_path: Path, capsys: pytest.Captur
             record["fingerprint"] = "1" * 64
         (run / "run.json").write_text(json.dumps(record))
         if damage != "no model":
-            (run / "model.npz").write_bytes(b"")
+            (run / "model.npz").write_bytes((shop.run / "model.npz").read_bytes()[:999])
+            (run / "config.yaml").write_bytes((shop.run / "config.yaml").read_bytes())
     assert main(["--run", str(run), "--models", str(tmp_path / "models"), *arguments]) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ")
@@ -308,6 +309,7 @@ def test_mistakes_are_one_line(shop: Shop, tmp_path: Path, capsys: pytest.Captur
     expected = {
         "no run": "give the folder of a finished run",
         "no model": "no trained model there",
+        "damaged model": "model.npz: damaged, or of another version of supplytower",
         "data gone": "not a prepared data folder",
         "other data": "was trained on other data",
     }
