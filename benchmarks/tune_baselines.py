@@ -30,8 +30,8 @@ from models.recommender import Recommender
 from training.evaluation import TestSet, evaluate, make_test_set
 
 Stage = Mapping[str, Sequence[float]]
-HALF_LIVES_DAYS = (7, 14, 21, 28, 42, 56, 84, 112, 168)
-NEIGHBOURS = {"neighbours": (5, 10, 20, 50, 100, 200, 400)}
+HALF_LIVES_DAYS = (3.5, 7, 14, 21, 28, 42, 56, 84, 112, 168)
+NEIGHBOURS = {"neighbours": (2, 3, 5, 10, 20, 50, 100, 200, 400)}
 GRIDS: Mapping[str, tuple[Callable[..., Recommender], Sequence[Stage]]] = {
     "popularity": (Popularity, ({},)),
     "recent-popularity": (Popularity, ({"half_life_days": HALF_LIVES_DAYS},)),
@@ -45,7 +45,7 @@ GRIDS: Mapping[str, tuple[Callable[..., Recommender], Sequence[Stage]]] = {
                 "basket_decay": (0.94, 0.96, 0.97, 0.98, 1.0),
                 "group_decay": (0.6, 0.7, 0.8, 0.9),
             },
-            {"neighbours": (100, 300, 900), "own_share": (0.2, 0.5, 0.7, 0.8, 0.9)},
+            {"neighbours": (100, 300, 900), "own_share": (0.2, 0.5, 0.6, 0.7, 0.8, 0.9)},
         ),
     ),
     "item-knn-cosine": (partial(ItemKnn, "cosine"), (NEIGHBOURS,)),

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from data_pipelines.discoveries import Discoveries
 from data_pipelines.timelines import Queries, Timelines
 
 USER = "user"
@@ -19,6 +20,7 @@ EVENT_ITEM = "event_item"
 EVENT_KIND = "event_type"
 EVENT_TIME = "event_time"
 TARGET_ITEM = "target_item"
+DISCOVERED_ITEM = "discovered_item"
 WEIGHT = "weight"
 
 
@@ -86,7 +88,13 @@ def plan_epoch(
 
 
 def batches(
-    timelines: Timelines, queries: Queries, plan: EpochPlan, *, max_targets: int | None = None, start: int = 0
+    timelines: Timelines,
+    queries: Queries,
+    plan: EpochPlan,
+    *,
+    max_targets: int | None = None,
+    start: int = 0,
+    discoveries: Discoveries | None = None,
 ) -> tf.data.Dataset:
     """The batches of a plan, from batch number `start` on.
 
@@ -96,12 +104,13 @@ def batches(
         plan: which query goes where.
         max_targets: width of the target matrix; None makes it as wide as the largest basket.
         start: batches already consumed; the stream continues exactly where it was left.
+        discoveries: further targets of each question, see `data_pipelines.discoveries`.
 
     Returns:
         A dataset of `(inputs, targets)`. Inputs: `user` `[batch]`, `time` `[batch]` int64 seconds, and `event_item`,
         `event_type` `[batch, length]` int32 and `event_time` `[batch, length]` int64, oldest event first, padded with
         zeros on the right. Targets: `target_item` `[batch, max_targets]` padded with 0, `weight` `[batch]` float32,
-        0 where the batch is not full.
+        0 where the batch is not full, and with discoveries `discovered_item`, as `target_item`.
     """
     widest = int(np.diff(queries.target_offsets).max(initial=1))
     width = min(widest, max_targets) if max_targets else widest
@@ -113,6 +122,9 @@ def batches(
     target_begin = tf.constant(queries.target_offsets[:-1])
     target_end = tf.constant(queries.target_offsets[1:])
     target = tf.constant(_not_empty(queries.target_item))
+    if discoveries is not None:
+        found_begin, found_end = tf.constant(discoveries.begin), tf.constant(discoveries.end)
+        found = tf.constant(_not_empty(discoveries.item))
 
     def window(values: tf.Tensor, first: tf.Tensor, last: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
         position = first[:, None] + tf.range(length, dtype=tf.int64)[None, :]  # [batch, length]
@@ -132,8 +144,14 @@ def batches(
             EVENT_TIME: window(event_time, first, last, length),
         }
         target_last = tf.where(real, tf.gather(target_end, rows), 0)
-        targets = window(target, tf.gather(target_begin, rows), target_last, tf.constant(width))
-        return inputs, {TARGET_ITEM: targets, WEIGHT: tf.cast(real, tf.float32)}
+        targets = {
+            TARGET_ITEM: window(target, tf.gather(target_begin, rows), target_last, tf.constant(width)),
+            WEIGHT: tf.cast(real, tf.float32),
+        }
+        if discoveries is not None:
+            found_last = tf.where(real, tf.gather(found_end, rows), 0)
+            targets[DISCOVERED_ITEM] = window(found, tf.gather(found_begin, rows), found_last, tf.constant(width))
+        return inputs, targets
 
     plan_rows, plan_length = tf.constant(plan.rows), tf.constant(plan.length)
     dataset = tf.data.Dataset.range(start, len(plan.length))

@@ -150,7 +150,7 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
         explore=explore,
         training_timelines=timelines.where(parts == TRAIN),
         fitting_timelines=timelines.where(fitting),
-        weekly=load_weekly(data, items.ids, int(time.min()), int(time[parts == TRAIN].max())),
+        weekly=load_weekly(data, items.ids, int(time.min()), int(time[fitting].max())),
         fingerprint=manifest["fingerprint"],
         dropped_targets=int((wanted & (item == UNKNOWN) & (parts == TEST)).sum()),
     )

@@ -4,8 +4,6 @@ Small counts are pulled towards the catalogue's mean by `PSEUDO_COUNT` imaginary
 also keeps one user's own purchases from showing through.
 """
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +11,8 @@ from models.recommender import TimelinesLike
 
 N_STATISTICS = 4
 PSEUDO_COUNT = 10.0
+TREND_HALF_LIVES_WEEKS = (1.0, 4.0, 13.0)
+TREND_PSEUDO_COUNT = 0.5
 
 
 def item_statistics(timelines: TimelinesLike, n_items: int) -> npt.NDArray[np.float32]:
@@ -58,36 +58,37 @@ def item_statistics(timelines: TimelinesLike, n_items: int) -> npt.NDArray[np.fl
     return ((table - table.mean(axis=0)) / (table.std(axis=0) + 1e-6)).astype(np.float32)
 
 
-def popularity_trend(
-    timelines: TimelinesLike, n_items: int, first_day: int, n_weeks: int, half_life_weeks: float = 2.0
-) -> npt.NDArray[np.float32]:
+def popularity_trend(timelines: TimelinesLike, n_items: int, first_day: int, n_weeks: int) -> npt.NDArray[np.float32]:
     """How much more popular each item was lately than all along, at the beginning of every week.
 
-    Row w counts only events before week w begins, so a question never sees its own week.
+        trend = log( (recent + k) / (share * total + k) )
+
+    with the item's and all items' decayed events `recent` and `total`, the item's share of all events so far, and k
+    imaginary events, which leave what is too rare to tell at 0. Row w counts only events before week w begins, so a
+    question never sees its own week.
 
     Args:
         timelines: the training events.
         n_items: item vocabulary size.
         first_day: day since 1970-01-01 UTC on which week 0 begins.
         n_weeks: rows of the table.
-        half_life_weeks: of the recent popularity.
 
     Returns:
-        `[n_weeks, n_items]`: log of recent over overall share, 0 where nothing is known.
+        `[n_weeks, n_items, len(TREND_HALF_LIVES_WEEKS)]`.
     """
     week = (timelines.time // 86_400 - first_day) // 7  # negative: before the table begins
     known_from = week.clip(-1) + 1  # a week's events are known from the next week on
-    counts = np.zeros((n_weeks, n_items))
     inside = known_from < n_weeks
-    np.add.at(counts, (known_from[inside], timelines.item[inside]), 1.0)
-    recent, overall = np.zeros(n_items), np.zeros(n_items)
-    table = np.zeros((n_weeks, n_items), np.float32)
+    cell = known_from[inside] * n_items + timelines.item[inside]
+    counts = np.bincount(cell, minlength=n_weeks * n_items).reshape(n_weeks, n_items)
+    decay = 0.5 ** (1.0 / np.array(TREND_HALF_LIVES_WEEKS))[:, None]
+    recent, overall = np.zeros((len(decay), n_items)), np.zeros(n_items)
+    table = np.zeros((n_weeks, n_items, len(decay)), np.float32)
     for row in range(n_weeks):
-        recent = recent * 0.5 ** (1.0 / half_life_weeks) + counts[row]
+        recent = recent * decay + counts[row]
         overall = overall + counts[row]
-        smooth = 0.5 / n_items
-        shares = [(total / max(total.sum(), 1.0) + smooth) / (1.0 + 0.5) for total in (recent, overall)]
-        table[row] = np.log(shares[0] / shares[1]).clip(-math.log(20), math.log(20))
+        expected = recent.sum(axis=1, keepdims=True) * overall / max(overall.sum(), 1.0)
+        table[row] = np.log((recent + TREND_PSEUDO_COUNT) / (expected + TREND_PSEUDO_COUNT)).T
     return table
 
 

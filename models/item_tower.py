@@ -1,8 +1,9 @@
 """Item tower: one vector per item from its id and its attributes.
 
 The vector is an id embedding plus the attribute embeddings: "what only this item is" plus "what kind of thing it is".
-In training an item's id is dropped now and then, which teaches the tower to embed from content alone; that is how an
-item that was never seen in training is embedded: with the id of an unknown item. Reference: Volkovs et al.,
+The id counts for as much as is known of it: its vector is weighted by n / (n + k) for n training events, so that a rare
+item is its content, and one that was never seen in training is nothing else (an empirical-Bayes shrinkage). In training
+ids are also dropped now and then, which teaches the tower to embed from content alone. Reference: Volkovs et al.,
 "DropoutNet", NeurIPS 2017.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from data_pipelines.schema import FIRST_KNOWN, UNKNOWN
+from data_pipelines.schema import FIRST_KNOWN
 from models.attributes import AttributeEmbedding, AttributeSpec
 
 Tensor = Any
@@ -28,11 +29,21 @@ class ItemTower(keras.layers.Layer):
         size: item vocabulary size, padding and unknown included.
         dim: width of the item vectors.
         id_dropout: probability that an item's id is hidden in a training step.
+        id_shrinkage: training events at which an id counts half.
     """
 
-    def __init__(self, specs: list[AttributeSpec], size: int, dim: int, id_dropout: float = 0.1, **kwargs: Any):
+    def __init__(
+        self,
+        specs: list[AttributeSpec],
+        size: int,
+        dim: int,
+        id_dropout: float = 0.1,
+        id_shrinkage: float = 0.0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
-        self.specs, self.size, self.dim, self.id_dropout = specs, size, dim, id_dropout
+        self.specs, self.size, self.dim = specs, size, dim
+        self.id_dropout, self.id_shrinkage = id_dropout, id_shrinkage
         small = keras.initializers.RandomNormal(stddev=0.5 * dim**-0.5)
         self.id_embedding = keras.layers.Embedding(size, dim, embeddings_initializer=small, name="id")
         self.attributes = AttributeEmbedding(specs, size, dim, name="attributes")
@@ -42,24 +53,24 @@ class ItemTower(keras.layers.Layer):
         """Create the embeddings."""
         self.id_embedding.build((None,))
         self.attributes.build((None,))
-        self.id_row = self.add_weight(
-            shape=(self.size,), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="id_row"
+        self.id_weight = self.add_weight(
+            shape=(self.size,), initializer="ones", trainable=False, autocast=False, name="id_weight"
         )
-        self.id_row.assign(np.arange(self.size))
         self.built = True
 
-    def hide_ids(self, unseen: npt.NDArray[np.bool_]) -> None:
-        """Let the items that training will not see (`[size]`) share the id of the unknown item."""
-        reserved = np.arange(self.size) < FIRST_KNOWN
-        self.id_row.assign(np.where(unseen & ~reserved, UNKNOWN, np.arange(self.size)))
+    def set_counts(self, counts: npt.NDArray[np.integer]) -> None:
+        """Say how often every item occurs in training, `[size]`; call once, before training."""
+        weight = counts / np.maximum(counts + self.id_shrinkage, 1e-9)
+        weight[:FIRST_KNOWN] = 1.0
+        self.id_weight.assign(weight)
 
     def call(self, index: Tensor, training: bool = False) -> Tensor:
         """Embed the items `[...]`; returns `[..., dim]`."""
-        visible = ops.take(self.id_row, index)
+        weight = ops.take(self.id_weight, index)
         if training and self.id_dropout > 0:
-            hidden = keras.random.uniform(ops.shape(index), seed=self.seed_generator) < self.id_dropout
-            visible = ops.where(ops.logical_and(hidden, index >= FIRST_KNOWN), UNKNOWN, visible)
-        return self.id_embedding(visible) + self.attributes(index)
+            kept = keras.random.uniform(ops.shape(index), seed=self.seed_generator) >= self.id_dropout
+            weight = weight * ops.cast(kept, weight.dtype)
+        return self.id_embedding(index) * ops.cast(weight, self.compute_dtype)[..., None] + self.attributes(index)
 
     def all_items(self, training: bool = False) -> Tensor:
         """Embed the whole vocabulary; returns `[size, dim]`."""
@@ -67,5 +78,11 @@ class ItemTower(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        arguments = {"specs": self.specs, "size": self.size, "dim": self.dim, "id_dropout": self.id_dropout}
+        arguments = {
+            "specs": self.specs,
+            "size": self.size,
+            "dim": self.dim,
+            "id_dropout": self.id_dropout,
+            "id_shrinkage": self.id_shrinkage,
+        }
         return {**super().get_config(), **arguments}

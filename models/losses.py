@@ -14,23 +14,20 @@ Tensor = Any
 NEVER = -1e9
 
 
-def full_softmax_loss(logits: Tensor, target: Tensor) -> Tensor:
+def full_softmax_loss(log_z: Tensor, picked: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy against the whole catalogue, averaged over a query's targets.
 
     Args:
-        logits: `[batch, size]`, `NEVER` in the columns of padding and unknown.
+        log_z: `[batch]` logsumexp of a query's logits over the catalogue.
+        picked: `[batch, max_targets]` logits of the targets.
         target: `[batch, max_targets]` item index, 0 for padding.
 
     Returns:
-        `[batch]`: the mean over targets t of `logsumexp(logits) - logits[t]`.
+        `[batch]`: the mean over targets t of `log_z - logits[t]`, 0 without targets.
     """
-    present = ops.cast(ops.not_equal(target, PADDING), logits.dtype)
-    picked = ops.take_along_axis(logits, target, axis=1)
-    count = ops.maximum(ops.sum(present, axis=1), 1.0)
-    return (
-        ops.logsumexp(logits, axis=1) * ops.minimum(ops.sum(present, axis=1), 1.0)
-        - ops.sum(picked * present, axis=1) / count
-    )
+    present = ops.cast(ops.not_equal(target, PADDING), picked.dtype)
+    loss = ops.sum((log_z[:, None] - picked) * present, axis=1)
+    return loss / ops.maximum(ops.sum(present, axis=1), 1.0)
 
 
 def sampled_softmax_loss(

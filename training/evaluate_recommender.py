@@ -7,7 +7,6 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -53,7 +52,6 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--k", type=_positive, nargs="+", default=[5, 10, 20], help="cut-offs (default: 5 10 20)")
     parser.add_argument("--baselines", default="all", help=f"all, none, or some of: {', '.join(BASELINES)}")
     parser.add_argument("--bootstrap", type=_positive, default=1000, metavar="N", help="resamples (default: 1000)")
-    parser.add_argument("--part", choices=("test", "validation"), default="test", help="questions (default: test)")
     arguments = parser.parse_args(argv)
     evaluation = evaluate_run(
         arguments.run,
@@ -61,7 +59,6 @@ def _main(argv: Sequence[str] | None) -> int:
         ks=tuple(arguments.k),
         baselines=select_baselines(arguments.baselines),
         resamples=arguments.bootstrap,
-        part=arguments.part,
     )
     output = Console()
     if not output.is_terminal:
@@ -82,7 +79,6 @@ def evaluate_run(
     ks: tuple[int, ...] = (5, 10, 20),
     baselines: Sequence[str] = tuple(BASELINES),
     resamples: int = 1000,
-    part: Literal["test", "validation"] = "test",
 ) -> Plain:
     """Evaluate a run and write its metrics and report.
 
@@ -92,7 +88,6 @@ def evaluate_run(
         ks: cut-offs.
         baselines: names in `models.baselines.BASELINES`.
         resamples: bootstrap samples.
-        part: which questions.
 
     Returns:
         What is written to metrics.json under "evaluation", see `training.comparison.summarise`.
@@ -104,14 +99,11 @@ def evaluate_run(
     split, config = loaded.split, loaded.config
     if config.final:
         raise InputError(f"{run}: trained with final=true, so nothing was held out; evaluate a run with final=false")
-    if part == "validation" and config.refit:
-        raise InputError(f"{run}: trained with refit=true, so it learnt from the validation part; use --part test")
-    learnt = split.fitting_timelines if part == "test" else split.training_timelines
     models: list[Recommender] = [loaded.recommender]
     with terminal.progress() as bar:
         for name in bar.track(baselines, description="fitting baselines"):
-            models.append(BASELINES[name]().fit(learnt, split.items))
-        test_set = make_test_set(split, part)
+            models.append(BASELINES[name]().fit(split.fitting_timelines, split.items))
+        test_set = make_test_set(split)
         results = evaluate(models, test_set, ks, progress=bar)
     evaluation = summarise(results, test_set, model=loaded.recommender.name, resamples=resamples)
     report = render(evaluation, run=loaded.name, config=to_yaml(config))

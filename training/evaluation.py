@@ -33,8 +33,8 @@ NEGATIVES_PER_POSITIVE = 20
 class ScoresProbabilities(Protocol):
     """A recommender with a score head."""
 
-    def probability(self, timelines: TimelinesLike, queries: QueriesLike) -> Scores:
-        """`[n, items]`, the probability that each item is a target of each query."""
+    def score_and_probability(self, timelines: TimelinesLike, queries: QueriesLike) -> tuple[Scores, Scores]:
+        """`[n, items]` each: what `score` gives, and the probability that each item is a target of each query."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def evaluate(
     """Measure fitted models on the same questions.
 
     Args:
-        models: fitted recommenders; those with a method `probability` are measured as score heads too.
+        models: fitted recommenders; those with `score_and_probability` are measured as score heads too.
         test_set: the questions.
         ks: cut-offs of the ranking metrics.
         chunk_size: queries scored at once; by default as many as bounded memory allows.
@@ -165,17 +165,19 @@ def _evaluate_model(
     total = len(test_set.queries) + len(test_set.further)
     bar = progress.add_task(model.name, total=total)
     answers = []
-    for rows in _chunks(len(test_set.queries), chunk_size):
-        answers.append(_answer(model, test_set, rows, ks[-1]))
+    shortest_first = np.argsort(test_set.queries.end - test_set.timelines.offsets[test_set.queries.user], kind="stable")
+    for rows in _chunks(len(test_set.queries), chunk_size):  # models pad alike histories least
+        answers.append(_answer(model, test_set, shortest_first[rows], ks[-1]))
         progress.advance(bar, len(rows))
-    new = [part.new for part in answers]
+    back = np.argsort(shortest_first)
+    new = [np.concatenate([part.new for part in answers])[back]]
     for rows in _chunks(len(test_set.further), chunk_size):
         queries = test_set.further.take(rows)
         scores = model.score(test_set.timelines, queries)
         new.append(top_k(_without_seen(scores, test_set.timelines, queries), ks[-1]))
         progress.advance(bar, len(rows))
 
-    top = np.concatenate([part.top for part in answers])
+    top = np.concatenate([part.top for part in answers])[back]
     unseen = np.concatenate(new)
     values = {name: _task_values(unseen if some.unseen else top, some, ks) for name, some in test_set.tasks.items()}
     positives = np.concatenate([part.positives for part in answers])
@@ -184,7 +186,7 @@ def _evaluate_model(
         for kind in test_set.negatives
     }
     counted = [part.reliability for part in answers if part.reliability is not None]
-    repeated = np.concatenate([part.repeated for part in answers])
+    repeated = np.concatenate([part.repeated for part in answers])[back]
     return ModelResult(
         name=model.name,
         values=values,
@@ -209,16 +211,22 @@ def _chunks(n: int, size: int) -> Iterator[LongArray]:
 
 def _answer(model: Recommender, test_set: TestSet, rows: LongArray, k: int) -> _Answers:
     queries = test_set.queries.take(rows)
-    scores = model.score(test_set.timelines, queries)
+    probabilities = None
+    if isinstance(model, ScoresProbabilities):
+        scores, probabilities = model.score_and_probability(test_set.timelines, queries)
+    else:
+        scores = model.score(test_set.timelines, queries)
     top = top_k(scores, k)
     new = _without_seen(scores, test_set.timelines, queries)
     repeated = (np.take_along_axis(new, top, axis=1) == -np.inf) & (top != PADDING)
 
-    probabilities = model.probability(test_set.timelines, queries) if isinstance(model, ScoresProbabilities) else None
     numbers = scores if probabilities is None else probabilities
-    query = np.repeat(np.arange(len(rows)), np.diff(queries.target_offsets))
-    first, last = test_set.queries.target_offsets[[rows[0], rows[-1] + 1]]
-    drawn = {kind: negatives[first:last] for kind, negatives in test_set.negatives.items()}
+    counts = np.diff(queries.target_offsets)
+    query = np.repeat(np.arange(len(rows)), counts)
+    target = np.arange(len(query)) + np.repeat(
+        test_set.queries.target_offsets[rows] - queries.target_offsets[:-1], counts
+    )
+    drawn = {kind: negatives[target] for kind, negatives in test_set.negatives.items()}
     return _Answers(
         top=top,
         repeated=repeated,

@@ -58,13 +58,17 @@ class RecommenderConfig(SplitConfig):
     """Whether the query tower sees user id and user attributes."""
     use_context: bool = True
     """Whether the query tower sees weekday, hour and the time since the last event."""
+    affinity_half_lives_days: tuple[float, ...] = (28.0, 365.0)
+    """One affinity of the user to the items' attribute values per half-life of the history; empty leaves them out."""
     repeat_units: int = 32
     """Hidden width of the repeat head; 0 leaves it out."""
     use_weekly: bool = True
     """Whether an item's recent popularity and its promotions, week by week, count; needs real timestamps."""
     id_dropout: float = 0.3
     """Probability that an item's id is hidden in a training step, so that its attributes must speak."""
-    user_dropout: float = 0.5
+    id_shrinkage: float = 20.0
+    """Training events at which an item's id counts half beside its attributes; 0 lets all ids count in full."""
+    user_dropout: float = 0.8
     """Probability that a user's id and attributes are hidden in a training step."""
     dropout: float = 0.4
     """Share of history events, and of joined query features, dropped in a training step."""
@@ -79,6 +83,10 @@ class RecommenderConfig(SplitConfig):
     """Divides the ranking logits of the sampled loss."""
     score_weight: float = 1.0
     """Weight of the score head's loss beside the ranking loss; 0 trains without it."""
+    discovery_weight: float = 1.0
+    """Weight of the loss that ranks what is new to the user within `discovery_days`; 0 trains without it."""
+    discovery_days: float = 28.0
+    """How far the discovery loss looks ahead from each question."""
     max_targets: int = 64
     """Targets of one question that count in training."""
 
@@ -92,7 +100,7 @@ class RecommenderConfig(SplitConfig):
     """Steps over which the learning rate rises from zero."""
     weight_decay: float = 0.05
     """Decoupled weight decay of AdamW."""
-    epochs: int = 3
+    epochs: int = 2
     """Passes over the training questions at the most."""
     rounds_per_epoch: int = 2
     """Validations (and checkpoints) per pass."""
@@ -142,6 +150,8 @@ def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:
         "n_event_types": len(split.event_types),
         "dim": config.dim,
         "id_dropout": config.id_dropout,
+        "id_shrinkage": config.id_shrinkage,
+        "affinity_half_lives_days": list(config.affinity_half_lives_days),
         "repeat_units": config.repeat_units,
         "repeat_dropout": config.repeat_dropout,
         "n_weeks": len(split.weekly.values) if config.use_weekly else 0,
@@ -150,6 +160,7 @@ def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:
         "n_negatives": config.n_negatives,
         "temperature": config.temperature,
         "score_weight": config.score_weight,
+        "discovery_weight": config.discovery_weight,
         "query": {
             "lstm_units": config.lstm_units,
             "sequence_events": config.sequence_events,

@@ -8,8 +8,9 @@ serving cannot differ. Item vectors are computed once and saved in place of the 
     user_embedding    history                      -> embedding        query vector with a 1 appended
     item_embedding    item_id                      -> embedding        item vector with the item's bias appended
 
-The dot product of the two embeddings is the ranking logit of an item that is new to the user, for a request after the
-end of the training log, so that item embeddings can stand in any nearest-neighbour index for the inner product.
+The dot product of the two embeddings is the towers' part of the ranking logit, for a request after the end of the
+training log, so that item embeddings can stand in any nearest-neighbour index for the inner product. What it leaves
+out is the user's affinity to an item's attributes and, for items taken before, the repeat head.
 
 `history` is user_id and timestamp (when is asked; seconds since 1970-01-01 UTC) `[batch]`, history_item_id,
 history_event_type and history_timestamp `[batch, length]`, in any order and of any length, none included. An event
@@ -50,7 +51,7 @@ from data_pipelines.schema import (
     K,
 )
 from models.losses import NEVER
-from models.two_tower import TwoTower
+from models.two_tower import Catalogue, TwoTower
 
 Tensor = Any
 Outputs = dict[str, Tensor]
@@ -94,13 +95,9 @@ class ServingGraph:
         self._users = _index(vocabularies.users)
         self._event_types = _index(vocabularies.event_types)
         self._item_ids = tf.constant(np.asarray(vocabularies.items, np.str_))
-        vectors = model.item_tower.all_items()
-        self._vectors = tf.Variable(vectors, trainable=False, name="item_vectors")
-        self._bias = tf.Variable(model.latest_bias(), trainable=False, name="latest_bias")
-        self._past_vectors = None
-        if model.repeat_head is not None:
-            by_item = model.repeat_head.describe_items(np.arange(model.n_items), vectors)
-            self._past_vectors = tf.Variable(by_item, trainable=False, name="past_vectors")
+        self._catalogue = Catalogue(
+            *(None if part is None else tf.Variable(part, trainable=False) for part in model.catalogue())
+        )
 
     def save(self, path: Path) -> None:
         """Write the SavedModel into the folder `path`."""
@@ -165,8 +162,8 @@ class ServingGraph:
     def embed_item(self, item_id: Tensor) -> Outputs:
         """Vectors of the items `[n]`, `embedding` `[n, dim + 1]`."""
         index = self._items.lookup(item_id)
-        bias = tf.gather(self._bias, index)[:, None]
-        return {EMBEDDING: tf.concat([tf.gather(self._vectors, index), bias], axis=1)}
+        bias = tf.gather(self._catalogue.biases[-1], index)[:, None]
+        return {EMBEDDING: tf.concat([tf.gather(self._catalogue.vectors, index), bias], axis=1)}
 
     def _answer(
         self, user_id: Tensor, timestamp: Tensor, item_id: Tensor, event_type: Tensor, event_time: Tensor
@@ -185,7 +182,7 @@ class ServingGraph:
             datasets.EVENT_KIND: _at_least_one(tf.gather(self._event_types.lookup(event_type), recent, batch_dims=1)),
             datasets.EVENT_TIME: _at_least_one(tf.gather(event_time, recent, batch_dims=1)),
         }
-        return self._model.answer(inputs, self._vectors, past_vectors=self._past_vectors)
+        return self._model.answer(inputs, self._catalogue)
 
     def _recent(self, padded: Tensor, event_time: Tensor) -> Tensor:
         """Columns of the most recent events, oldest first, then padding: `[batch, min(length, history_length)]`."""

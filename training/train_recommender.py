@@ -17,10 +17,11 @@ import polars as pl
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
+from data_pipelines.discoveries import find_discoveries
 from data_pipelines.item_names import item_names
 from data_pipelines.schema import FIRST_KNOWN, ITEM_ID
 from data_pipelines.splits import HoldOut, Split, load_split
-from data_pipelines.timelines import Queries
+from data_pipelines.timelines import IntArray, Queries
 from training import runs
 from training.devices import Device, configure
 from training.ranking_metrics import contained, ndcg, recall
@@ -100,14 +101,16 @@ def train(
     record = {"rounds": state.best_round, "validation": state.best, "monitor": config.monitor, "history": state.history}
     recommender = TwoTowerRecommender(model, config.history_length, config.batch_size)
     recommender.calibrate(split.timelines, split.validation)
+    hold_out: HoldOut = "nothing" if config.final else "test"
+    split = load_split(data, config, hold_out)
     if config.refit or config.final:
         calibration = model.calibration.numpy()
-        hold_out: HoldOut = "nothing" if config.final else "test"
-        split = load_split(data, config, hold_out)
         again = _Phase("final" if config.final else "refit", split, split.train, None, state.best_round)
         model, _ = _run_phase(again, config, device, out, board)
         model.calibration.assign(calibration)
-        recommender = TwoTowerRecommender(model, config.history_length, config.batch_size)
+    else:  # what is counted rather than learnt is brought up to date all the same
+        model.refresh(split.training_timelines, split.weekly, _target_counts(split, split.train))
+    recommender = TwoTowerRecommender(model, config.history_length, config.batch_size)
     runs.update_metrics(out, "training", record)
     with atomic.replace_file(out / runs.MODEL) as temporary:  # the sign that the run is finished comes last
         recommender.save(temporary)
@@ -143,13 +146,15 @@ def _run_phase(
 ) -> tuple[Any, Progressed]:
     keras.utils.set_random_seed(config.seed)
     split, train = phase.split, phase.train
+    discoveries = find_discoveries(split.timelines, train, config.discovery_days) if config.discovery_weight else None
     if config.max_train_queries and len(train) > config.max_train_queries:
         chosen = np.random.default_rng(config.seed).choice(len(train), config.max_train_queries, replace=False)
         train = train.take(np.sort(chosen))
+        discoveries = discoveries.take(np.sort(chosen)) if discoveries is not None else None
     with device.strategy.scope():
         model = build_model(model_arguments(config, split))
     model.set_tables(split.items, split.users, split.training_timelines, split.weekly)
-    model.set_priors(np.bincount(train.target_item, minlength=split.items.size), len(train))
+    model.set_priors(_target_counts(split, train), len(train))
 
     def validate() -> dict[str, float]:
         assert phase.validation is not None
@@ -165,6 +170,7 @@ def _run_phase(
         validate if phase.validation is not None else None,
         lambda step, figures: board.log(step, figures),
         after_round,
+        discoveries,
     )
     if trainer.resume():
         terminal.console.print(f"{phase.name}: resuming after round {trainer.state.round}, step {trainer.state.step}")
@@ -173,6 +179,11 @@ def _run_phase(
     if phase.validation is not None:
         trainer.load_best()
     return model, state
+
+
+def _target_counts(split: Split, queries: Queries) -> IntArray:
+    """How often each item is a target, `[n_items]`."""
+    return np.bincount(queries.target_item, minlength=split.items.size).astype(np.int32)
 
 
 def validation_figures(model: Any, config: RecommenderConfig, split: Split, queries: Queries) -> dict[str, float]:

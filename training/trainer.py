@@ -17,6 +17,7 @@ import tensorflow as tf
 from rich.progress import Progress
 
 from data_pipelines import datasets
+from data_pipelines.discoveries import Discoveries
 from data_pipelines.schema import InputError
 from data_pipelines.timelines import Queries, Timelines
 from models.two_tower import TwoTower
@@ -60,6 +61,7 @@ class Trainer:
         validate: returns the validation figures of the model as it is; None trains without validation.
         log: called with (phase step, figures) every so often.
         after_round: called with (rounds completed, figures) when a round is validated and saved; may raise to stop.
+        discoveries: further targets of the questions, for the discovery loss.
     """
 
     def __init__(
@@ -73,9 +75,11 @@ class Trainer:
         validate: Callable[[], Logs] | None = None,
         log: Callable[[int, Logs], None] = lambda step, logs: None,
         after_round: Callable[[int, Logs], None] = lambda round, logs: None,
+        discoveries: Discoveries | None = None,
     ):
         self.model, self.timelines, self.queries, self.config = model, timelines, queries, config
         self.device, self.folder = device, folder
+        self.discoveries = discoveries
         self.validate, self.log, self.after_round = validate, log, after_round
         self.steps_per_epoch = len(self._plan(0).length)
         self.optimizer = self._compile()
@@ -194,7 +198,14 @@ class Trainer:
     def _batches(self, epoch: int, first: int, last: int) -> Iterator[Any]:
         plan = self._plan(epoch)
         plan = datasets.EpochPlan(plan.rows[:last], plan.length[:last])
-        dataset = datasets.batches(self.timelines, self.queries, plan, max_targets=self.config.max_targets, start=first)
+        dataset = datasets.batches(
+            self.timelines,
+            self.queries,
+            plan,
+            max_targets=self.config.max_targets,
+            start=first,
+            discoveries=self.discoveries,
+        )
         if self.device.strategy.num_replicas_in_sync > 1:
             dataset = self.device.strategy.experimental_distribute_dataset(dataset)
         return iter(dataset)

@@ -30,7 +30,7 @@ class TwoTowerRecommender:
 
     def __init__(self, model: TwoTower, history_length: int, batch_size: int = 256):
         self.model, self.history_length, self.batch_size = model, history_length, batch_size
-        self._items = model.item_tower.all_items()  # once, not per batch
+        self._catalogue = model.catalogue()  # once, not per batch
 
     def fit(self, timelines: TimelinesLike, items: FeaturesLike) -> Self:
         """Nothing to do: `training.train_recommender` trains the model."""
@@ -38,11 +38,16 @@ class TwoTowerRecommender:
 
     def score(self, timelines: TimelinesLike, queries: QueriesLike) -> Scores:
         """Ranking logits, `[n, n_items]`."""
-        return self._run(self._ranking, timelines, queries, self.model.n_items, -np.inf)
+        return self._run(self._ranking, timelines, queries, -np.inf)[0]
 
     def probability(self, timelines: TimelinesLike, queries: QueriesLike) -> Scores:
         """Probability that the user takes each item next, `[n, n_items]`."""
-        return self._run(self._probability, timelines, queries, self.model.n_items, 0.0)
+        return self.score_and_probability(timelines, queries)[1]
+
+    def score_and_probability(self, timelines: TimelinesLike, queries: QueriesLike) -> tuple[Scores, Scores]:
+        """`score` and `probability` for the price of one forward pass."""
+        score, probability = self._run(self._ranking_and_probability, timelines, queries, -np.inf, 0.0)
+        return score, probability
 
     def top_k(self, timelines: TimelinesLike, queries: QueriesLike, k: int) -> npt.NDArray[np.int32]:
         """The `k` best items of each query, best first, `[n, k]`; ranks inside the graph, so no score leaves it."""
@@ -64,7 +69,7 @@ class TwoTowerRecommender:
         queries = queries.take(np.sort(chosen))
         self.model.calibration.assign([1.0, 0.0])
         owner = np.repeat(np.arange(len(queries)), np.diff(queries.target_offsets))
-        log_odds = self._run(self._log_odds, timelines, queries, self.model.n_items, 0.0)
+        (log_odds,) = self._run(self._log_odds, timelines, queries, 0.0)
         taken = np.zeros(log_odds.shape, bool)
         taken[owner, queries.target_item] = True
         generator = np.random.default_rng(0)
@@ -117,30 +122,35 @@ class TwoTowerRecommender:
         for rows, (inputs, targets) in zip(plan.rows, datasets.batches(events, nothing, plan), strict=True):
             yield rows, inputs, targets
 
-    def _run(
-        self, function: Any, timelines: TimelinesLike, queries: QueriesLike, width: int, reserved: float
-    ) -> Scores:
-        scores = np.empty((len(queries), width), np.float32)
+    def _run(self, function: Any, timelines: TimelinesLike, queries: QueriesLike, *reserved: float) -> list[Scores]:
+        """The matrices `[n, n_items]` that a function gives, with `reserved` for padding and unknown."""
+        matrices = [np.empty((len(queries), self.model.n_items), np.float32) for _ in reserved]
         for rows, inputs, _ in self._batches(timelines, queries):
-            scores[rows[rows >= 0]] = function(inputs).numpy()[rows >= 0]
-        scores[:, :FIRST_KNOWN] = reserved
-        return scores
+            for matrix, values in zip(matrices, function(inputs), strict=True):
+                matrix[rows[rows >= 0]] = values.numpy()[rows >= 0]
+        for matrix, value in zip(matrices, reserved, strict=True):
+            matrix[:, :FIRST_KNOWN] = value
+        return matrices
 
-    @tf.function(reduce_retracing=True)
+    def _answer(self, inputs: dict[str, Any]) -> Any:
+        return self.model.answer(inputs, self._catalogue)
+
+    @tf.function(reduce_retracing=True, autograph=False)
     def _ranking(self, inputs: dict[str, Any]) -> Any:
-        return self.model.ranking_logits(self.model.answer(inputs, self._items))
+        return (self.model.ranking_logits(self._answer(inputs)),)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
+    def _ranking_and_probability(self, inputs: dict[str, Any]) -> Any:
+        outputs = self._answer(inputs)
+        return self.model.ranking_logits(outputs), tf.sigmoid(self.model.log_odds(outputs))
+
+    @tf.function(reduce_retracing=True, autograph=False)
     def _log_odds(self, inputs: dict[str, Any]) -> Any:
-        return self.model.log_odds(self.model.answer(inputs, self._items))
+        return (self.model.log_odds(self._answer(inputs)),)
 
-    @tf.function(reduce_retracing=True)
-    def _probability(self, inputs: dict[str, Any]) -> Any:
-        return tf.sigmoid(self.model.log_odds(self.model.answer(inputs, self._items)))
-
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _top_k(self, inputs: dict[str, Any], k: int) -> Any:
-        return tf.math.top_k(self.model.ranking_logits(self.model.answer(inputs, self._items)), k).indices
+        return tf.math.top_k(self.model.ranking_logits(self._answer(inputs)), k).indices
 
 
 def build_model(arguments: dict[str, Any]) -> TwoTower:

@@ -18,12 +18,12 @@ from models.recommender import Recommender
 
 BASELINES: dict[str, Callable[[], Recommender]] = {
     "popularity": Popularity,
-    "recent-popularity": partial(Popularity, half_life_days=7),
+    "recent-popularity": partial(Popularity, half_life_days=3.5),
     "personal-frequency": PersonalFrequency,
     "decayed-frequency": partial(PersonalFrequency, half_life_days=84),
-    "tifu-knn": partial(TifuKnn, groups=7, basket_decay=0.97, group_decay=0.9, neighbours=100, own_share=0.8),
-    "item-knn-cosine": partial(ItemKnn, "cosine", neighbours=5),
-    "item-knn-jaccard": partial(ItemKnn, "jaccard", neighbours=5),
+    "tifu-knn": partial(TifuKnn, groups=7, basket_decay=0.97, group_decay=0.8, neighbours=100, own_share=0.6),
+    "item-knn-cosine": partial(ItemKnn, "cosine", neighbours=2),
+    "item-knn-jaccard": partial(ItemKnn, "jaccard", neighbours=2),
     "user-knn-cosine": partial(UserKnn, "cosine", neighbours=10),
     "user-knn-pearson": partial(UserKnn, "pearson", neighbours=10),
     "content-based": ContentBased,

@@ -68,12 +68,20 @@ def test_ids_are_dropped_in_training_only_and_attributes_never(model):
     many = np.tile(INDEX, (400, 1))
     vectors = np.asarray(tower(many, training=True))
     with_id = np.asarray(tower(INDEX))
-    without = np.asarray(tower.id_embedding(np.full(N_ITEMS, UNKNOWN))) + np.asarray(tower.attributes(INDEX))
+    without = np.asarray(tower.attributes(INDEX))
     kept = np.isclose(vectors, with_id, atol=1e-5).all(axis=-1)
     dropped = np.isclose(vectors, without, atol=1e-5).all(axis=-1)
     assert (kept | dropped).all()
-    assert kept[:, :FIRST_KNOWN].all()  # padding and unknown stay what they are
     assert dropped[:, FIRST_KNOWN:].mean() == pytest.approx(0.5, abs=0.05)  # 4,800 draws: standard error 0.007
+
+
+def test_an_id_counts_for_as_much_as_is_known_of_it():
+    tower = make_model(id_shrinkage=3.0).item_tower
+    tower.set_counts(np.arange(N_ITEMS))
+    ids, attributes = np.asarray(tower.id_embedding.embeddings), np.asarray(tower.attributes(INDEX))
+    weight = np.arange(N_ITEMS) / (np.arange(N_ITEMS) + 3.0)  # 1 event counts 1/4, 3 count half
+    weight[:FIRST_KNOWN] = 1.0
+    npt.assert_allclose(tower.all_items(), ids * weight[:, None] + attributes, rtol=1e-5)
 
 
 def test_no_dropout_no_difference():
@@ -89,7 +97,7 @@ def test_an_item_that_training_never_saw_is_its_attributes():
     tower = model.item_tower
     before = np.asarray(tower.all_items())
     ids = tower.id_embedding.embeddings.numpy().copy()
-    npt.assert_allclose(before[6:9], ids[UNKNOWN] + np.asarray(tower.attributes(np.arange(6, 9))), rtol=1e-5)
+    npt.assert_allclose(before[6:9], tower.attributes(np.arange(6, 9)), rtol=1e-5)
     assert np.abs(before[6] - before[8]).max() > 0.01  # their attributes tell them apart
     ids[[4, 6, 7, 8]] += 9.0
     tower.id_embedding.embeddings.assign(ids)

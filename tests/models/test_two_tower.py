@@ -95,9 +95,7 @@ def test_events_beyond_the_sequence_still_count_for_rebuying():
 
 def test_serving_with_prepared_vectors_gives_the_same(model):
     inputs = as_arrays(SOME)
-    items = model.item_tower.all_items()
-    past_vectors = model.repeat_head.describe_items(np.arange(N_ITEMS), items)
-    prepared = model.answer(inputs, items, past_vectors=past_vectors)
+    prepared = model.answer(inputs, model.catalogue())
     for name, values in model(inputs).items():
         npt.assert_allclose(prepared[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
 
@@ -152,7 +150,7 @@ def test_a_request_sees_the_row_of_its_own_week():
     values[1, 3, 0] = 1.0
     weekly = WeeklyCovariates(first_day, values)
     model.set_tables(make_items(N_ITEMS), make_users(), make_timelines({}, 5), weekly)
-    weight = model.weekly_weight.numpy()[1]
+    weight = model.weekly_weight.numpy()[-1]
 
     def bonus(days: int) -> float:
         inputs = as_arrays([[]]) | {"time": np.array([ASKED_AT + days * DAY], np.int64)}
@@ -205,8 +203,11 @@ def test_the_sampled_gradient_is_the_full_one_on_average():
 def test_past_items_reach_the_candidates_without_a_catalogue_wide_matrix(model):
     outputs = model(as_arrays(SOME))
     candidate = np.array([2, 6, 7, 2, 3, 0, 13, 6], np.int32)  # some twice, one padding
-    by_candidate = np.asarray(model._past_by_candidate(outputs, candidate))
-    npt.assert_allclose(by_candidate, np.asarray(model._past_by_item(outputs))[:, candidate], rtol=1e-5, atol=1e-6)
+    past, said = np.asarray(outputs["past_item"]), np.asarray(outputs["past_logits"])
+    expected = np.zeros((len(SOME), N_ITEMS, 3), np.float32)  # ranking logit, correction, presence
+    row, column = np.nonzero(past)
+    expected[row, past[row, column]] = np.concatenate([said[row, column], np.ones((len(row), 1))], axis=1)
+    npt.assert_allclose(model._past_by_candidate(outputs, candidate), expected[:, candidate], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["full", "sampled"])
@@ -231,11 +232,48 @@ def test_priors_start_at_popularity():
     counts = np.zeros(N_ITEMS, int)
     counts[2:5] = 60, 30, 6
     model.set_priors(counts, 40)
-    bias = model.item_bias.numpy()
+    assert (model.item_bias.numpy() == 0).all()
+    bias = model.popularity.numpy()
     assert np.argsort(-bias)[:3].tolist() == [2, 3, 4]
     assert bias[2] - bias[3] == pytest.approx(np.log(60.5 / 30.5), abs=1e-5)
     assert model.basket_size.bias.numpy()[0] == pytest.approx(np.log(96 / 40), abs=1e-5)
     assert model.target_share.numpy().sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_discovery_loss_is_the_cross_entropy_among_what_is_new(model):
+    targets = {
+        "target_item": np.array([[2], [3], [6], [2]], np.int32),
+        "discovered_item": np.array([[7, 9], [2, 0], [0, 0], [13, 0]], np.int32),
+        "weight": np.ones(4, np.float32),
+    }
+    outputs = model(as_arrays(SOME))
+    logits = np.asarray(outputs["logits"]).copy()
+    expected = []
+    for row, (items, discovered) in enumerate(zip(SOME, targets["discovered_item"], strict=True)):
+        had = {item for _, basket in items for item in basket}
+        new = [item for item in range(FIRST_KNOWN, N_ITEMS) if item not in had]
+        log_z = np.log(np.exp(logits[row, new]).sum())
+        losses = [log_z - logits[row, item] for item in discovered if item]
+        expected.append(np.mean(losses) if losses else 0.0)
+    model.reset_metrics()
+    model.compute_loss(y=targets, y_pred=outputs, training=True)
+    assert float(model.discovery_loss_tracker.result()) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_counting_anew_changes_counts_only():
+    model = make_model(n_weeks=2)
+    weekly = WeeklyCovariates(ASKED_AT // DAY - 7, np.zeros((2, N_ITEMS, 0), np.float32))
+    few = make_timelines({2: [(ASKED_AT // DAY - 9, [2, 3])]}, 5)
+    more = make_timelines({2: [(ASKED_AT // DAY - 9, [2, 3]), (ASKED_AT // DAY - 8, [4, 4, 4])]}, 5)
+    model.set_tables(make_items(N_ITEMS), make_users(), few, weekly)
+    model.set_priors(np.bincount(few.item, minlength=N_ITEMS), 1)
+    learnt = [variable.numpy() for variable in model.trainable_variables]
+    before = logits(model, as_arrays(SOME))
+    model.refresh(more, weekly, np.bincount(more.item, minlength=N_ITEMS))
+    for variable, value in zip(model.trainable_variables, learnt, strict=True):
+        npt.assert_array_equal(variable, value)
+    moved = (logits(model, as_arrays([[]])) - before[1:2])[0, 0]
+    assert moved.argmax() == 4 - FIRST_KNOWN  # as the one that has become popular
 
 
 # --- learning --------------------------------------------------------------------------------------------------------

@@ -49,8 +49,8 @@ class FixedProbabilities(FixedScores):
         super().__init__(scores, name)
         self.probabilities = np.asarray(probabilities, np.float32)
 
-    def probability(self, timelines, queries):
-        return self.probabilities[queries.user]
+    def score_and_probability(self, timelines, queries):
+        return self.scores[queries.user], self.probabilities[queries.user]
 
 
 def same_for_all(name="by index"):

@@ -1,12 +1,11 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from data_pipelines.schema import InputError
 from models.baselines import BASELINES
-from tests.training.evaluation_world import NOTHING, TEST, oracle, split
+from tests.training.evaluation_world import oracle, split
 from training import runs
 from training.evaluate_recommender import main, select_baselines
 from training.recommender_config import RecommenderConfig
@@ -60,21 +59,6 @@ def test_a_run_without_held_out_questions(run, monkeypatch, capsys):
     monkeypatch.setattr(runs, "load_run", lambda run, data: final)
     assert main(arguments(run)) == 2
     assert "nothing was held out" in capsys.readouterr().err
-
-
-def test_questions_that_the_run_learnt_from(run, monkeypatch, capsys):
-    refit = replace(runs.load_run(run, run), config=RecommenderConfig(refit=True))
-    monkeypatch.setattr(runs, "load_run", lambda run, data: refit)
-    assert main(arguments(run, "--part", "validation")) == 2
-    assert "learnt from the validation part" in capsys.readouterr().err
-
-
-def test_the_validation_part(run, monkeypatch, capsys):
-    loaded = runs.load_run(run, run)
-    asked = replace(loaded.split, validation=TEST.take(np.array([0, 2])), test=NOTHING)
-    monkeypatch.setattr(runs, "load_run", lambda run, data: replace(loaded, split=asked))
-    assert main(arguments(run, "--part", "validation", "--baselines", "popularity")) == 0
-    assert "2 validation questions" in capsys.readouterr().out
 
 
 def test_unknown_arguments_name_the_remedy(run, capsys):

@@ -106,10 +106,10 @@ def test_only_what_serving_reads_is_saved(shop: Shop) -> None:
         int(np.prod(shape)) for _, shape in tf.train.list_variables(str(shop.version / "variables" / "variables"))
     )
     model = shop.recommender.model
-    read = [*model.query_tower.variables, *model.score_query.variables, *model.repeat_head.variables]
-    at_most = (
-        sum(int(np.prod(v.shape)) for v in read) + shop.split.items.size * (CONFIG.dim + CONFIG.repeat_units + 2) + 2
-    )
+    layers = [model.query_tower, model.affinity, model.score_query, model.repeat_head]
+    read = [variable for layer in layers for variable in layer.variables]
+    by_item = CONFIG.dim + CONFIG.repeat_units + 1 + model.n_weeks * (model.n_weekly + 1)
+    at_most = sum(int(np.prod(v.shape)) for v in read) + shop.split.items.size * by_item + 2
     assert saved <= at_most + 100  # the item vectors, but neither the item tower nor the optimizer
 
 
@@ -220,7 +220,7 @@ def test_a_model_built_for_a_gpu_is_served_without_its_kernels(shop: Shop, monke
     batch = next(recommender._batches(shop.split.timelines, shop.queries(np.array([3]))))[1]
 
     def traced(model: Any) -> set[str]:
-        function = tf.function(lambda inputs: model.answer(inputs, model.item_tower.all_items())["query"])
+        function = tf.function(lambda inputs: model.answer(inputs, model.catalogue())["query"])
         return operations(function.get_concrete_function(batch).graph.as_graph_def())
 
     assert "CudnnRNNV3" in traced(recommender.model)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.schema import FIRST_KNOWN, UNKNOWN
+from models.history import read_history
 from models.losses import NEVER
 from tests.training.export_world import CONFIG, DAY, N_USERS, START, Shop, random_recommender
 from training.servable import servable
@@ -211,17 +212,21 @@ def test_candidates_may_be_padded_or_unknown(ask: Ask) -> None:
     assert 0 < known == again < 1
 
 
-def test_the_product_of_the_embeddings_is_the_score_of_an_item_that_is_new_to_the_user(ask: Ask, shop: Shop) -> None:
+def test_the_product_of_the_embeddings_is_the_towers_part_of_the_score(ask: Ask, shop: Shop) -> None:
     ids = shop.split.items.ids[FIRST_KNOWN:]
     user = ask("user_embedding", **history([SOME]))["embedding"]
     items = ask("item_embedding", item_id=ids)["embedding"]
     assert user.shape == (1, CONFIG.dim + 1)
     assert items.shape == (len(ids), CONFIG.dim + 1)
-    product = user @ items.T
+    affinity = shop.recommender.model.affinity
+    index = np.array([[shop.split.items.ids.tolist().index(item) for item, _, _ in SOME]], np.int32)
+    time = np.array([[when for _, _, when in SOME]])
+    affinities = affinity(read_history(index, np.full_like(index, 2), time, np.array([NOW])))
+    product = user @ items.T + np.asarray(affinity.logits(affinities[0]))[:, FIRST_KNOWN:]
     scores = by_index(shop, recommend(ask, [SOME]))[:, FIRST_KNOWN:]
     taken = np.isin(ids, [item for item, _, _ in SOME])
     npt.assert_allclose(product[:, ~taken], scores[:, ~taken], rtol=1e-4, atol=1e-4)
-    assert np.abs(product[:, taken] - scores[:, taken]).min() > 1e-3  # these have the repeat head's logit on top
+    assert np.abs(product[:, taken] - scores[:, taken]).min() > 1e-3  # these have the repeat head's logit
 
 
 def test_unknown_items_have_one_embedding(ask: Ask) -> None:
