@@ -19,6 +19,7 @@ from rich.table import Table
 from data_pipelines import datasets
 from data_pipelines.config import resolve
 from data_pipelines.console import command_parser, run
+from data_pipelines.discoveries import find_discoveries
 from data_pipelines.splits import Split, load_split
 from training.recommender_config import RecommenderConfig, load_preset
 from training.train_recommender import train
@@ -35,7 +36,10 @@ def pipeline_batches_per_second(split: Split, config: RecommenderConfig, seconds
         history_length=config.history_length,
         seed=config.seed,
     )
-    batches = iter(datasets.batches(split.timelines, split.train, plan, max_targets=config.max_targets))
+    discoveries = find_discoveries(split.timelines, split.train, config.discovery_days)
+    batches = iter(
+        datasets.batches(split.timelines, split.train, plan, max_targets=config.max_targets, discoveries=discoveries)
+    )
     for _ in range(5):  # fills the buffers
         next(batches)
     began, count = time.perf_counter(), 0

@@ -38,6 +38,7 @@ from rich.table import Table
 
 from data_pipelines.config import resolve
 from data_pipelines.console import command_parser, progress, run
+from data_pipelines.discoveries import find_discoveries
 from data_pipelines.splits import Split, load_split
 from data_pipelines.timelines import Queries
 from training.devices import configure
@@ -56,8 +57,11 @@ def ours(split: Split, queries: Queries, config: RecommenderConfig, length: int,
     """The recommender's own training loop; a turn is one of its rounds."""
     device = configure(config.precision, config.jit_compile)
     keras.utils.set_random_seed(config.seed)
-    model = build_model(model_arguments(config, split))  # tables stay empty: speed does not depend on them
-    trainer = Trainer(model, split.timelines, queries, config, device, Path(tempfile.mkdtemp()))
+    model = build_model(model_arguments(config, split))
+    model.set_tables(split.items, split.users, split.training_timelines, split.weekly)
+    discoveries = find_discoveries(split.timelines, queries, config.discovery_days)
+    folder = Path(tempfile.mkdtemp())
+    trainer = Trainer(model, split.timelines, queries, config, device, folder, discoveries=discoveries)
 
     def turn() -> float:
         with Progress(console=Console(quiet=True)) as silent:

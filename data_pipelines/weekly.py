@@ -15,7 +15,9 @@ import polars as pl
 from data_pipelines.schema import ITEM_ID, WEEK_START
 
 MONDAY = 4  # 1970-01-05, the first Monday, is day 4
-MAX_CELLS = 100_000_000
+MAX_CELLS = 30_000_000
+"""Of the table that a model makes of it: the covariates and some columns of its own."""
+OWN_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def load_weekly(data: Path, item_ids: npt.NDArray[np.str_], first_time: int, las
     index = pl.DataFrame({ITEM_ID: item_ids.tolist()}).with_row_index("index")
     table = table.join(index, on=ITEM_ID).with_columns(day=pl.col(WEEK_START).cast(pl.Date).cast(pl.Int32))
     last_day = max(last_day, int(table["day"].max() or 0))  # type: ignore[arg-type]
-    n_weeks = max(MAX_CELLS // (len(item_ids) * (1 + len(names))), 1)  # at the most; the popularity trend is a column
+    n_weeks = max(MAX_CELLS // (len(item_ids) * (OWN_COLUMNS + len(names))), 1)  # at the most
     first_day = max(first_day, monday(last_day) - 7 * (n_weeks - 1))
     values = np.zeros(((last_day - first_day) // 7 + 1, len(item_ids), len(names)), np.float32)
     table = table.filter(pl.col("day") >= first_day)

@@ -222,9 +222,10 @@ class TwoTower(keras.Model):
         """Run both towers.
 
         Returns:
-            `query` and `score_query` `[batch, dim]`; `week` `[batch]`, row of the weekly table; with a repeat head
-            `past_item` `[batch, length]` and `past_logits` `[batch, length, 2]`; and unless the loss is sampled and
-            the model is training, `items` `[n_items, dim]` and the towers' `logits` `[batch, n_items]`.
+            `query` and `score_query` `[batch, dim]`; `week` `[batch]`, row of the weekly table; `affinities`, if items
+            have attributes; with a repeat head `past_item` `[batch, length]` and `past_logits` `[batch, length, 2]`;
+            and unless the loss is sampled and the model is training, `items` `[n_items, dim]` and the towers' `logits`
+            `[batch, n_items]`.
         """
         if training and self.loss_kind == "sampled":
             return self.answer(inputs, None, training=True)

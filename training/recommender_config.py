@@ -100,7 +100,7 @@ class RecommenderConfig(SplitConfig):
     """Steps over which the learning rate rises from zero."""
     weight_decay: float = 0.05
     """Decoupled weight decay of AdamW."""
-    epochs: int = 2
+    epochs: int = 1
     """Passes over the training questions at the most."""
     rounds_per_epoch: int = 2
     """Validations (and checkpoints) per pass."""

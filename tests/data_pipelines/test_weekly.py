@@ -60,11 +60,11 @@ def test_promotions_stand_in_their_own_week(tmp_path):
 
 @pytest.mark.parametrize("with_promotions", [False, True])
 def test_a_stray_event_of_1970_does_not_fill_the_memory(tmp_path, monkeypatch, with_promotions):
-    monkeypatch.setattr(weekly, "MAX_CELLS", 4 * 3 * 10)  # ten weeks of 4 items with trend, display and mailer
+    monkeypatch.setattr(weekly, "MAX_CELLS", 4 * 5 * 12)  # twelve weeks of 4 items with display and mailer
     if with_promotions:
         promotions(tmp_path, [("tea", MONDAY, 0.5, 0.0)])
     table = load_weekly(tmp_path, ITEMS, 0, at(8))
-    assert len(table.values) == (10 if with_promotions else 30)
+    assert len(table.values) == (12 if with_promotions else 20)
     last_week = DAY_NUMBER + 14  # the table ends where it would have ended anyway
     assert table.first_day + 7 * (len(table.values) - 1) == last_week
     if with_promotions:
