@@ -3,9 +3,11 @@
     python -m benchmarks.evaluation_speed --data DATA
 
 `scores given` is the evaluation itself, for a model whose scores cost nothing; the others are what a user of
-`supplytower evaluate` waits for. The two-tower is untrained: its speed does not depend on its weights.
+`supplytower evaluate` waits for; `two-tower, ranking only` is what training does after every round, with the best items
+taken inside the graph. The two-tower is untrained: its speed does not depend on its weights.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -22,6 +24,7 @@ from data_pipelines.splits import load_split
 from models.baselines import BASELINES
 from models.recommender import Scores
 from training.evaluation import MAX_CHUNK, evaluate, make_test_set
+from training.ranking_metrics import contained, ranking_metrics
 from training.recommender_config import RecommenderConfig, load_preset, model_arguments
 from training.two_tower_recommender import TwoTowerRecommender, build_model
 
@@ -63,10 +66,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     test_set = make_test_set(split)
     speeds: dict[str, list[float]] = {model.name: [] for model in models}
     evaluate(models, test_set)  # compiles
+    speeds["two-tower, ranking only"] = []
+    counts = np.diff(split.test.target_offsets)
+    two_tower.top_k(split.timelines, split.test, 20)  # compiles
     for _ in range(arguments.repeats):  # one after the other, so that other load hits all alike
         with progress() as bar:
             for measured in evaluate(models, test_set, progress=bar):
                 speeds[measured.name].append(measured.users_per_second)
+        began = time.perf_counter()
+        top = two_tower.top_k(split.timelines, split.test, 20)
+        ranking_metrics(contained(top, split.test.target_offsets, split.test.target_item), counts, (5, 10, 20))
+        speeds["two-tower, ranking only"].append(len(split.test) / (time.perf_counter() - began))
     result = Table(title=f"{len(test_set.queries):,} users, {split.items.size - FIRST_KNOWN:,} items")
     result.add_column("model")
     result.add_column("users/s", justify="right")
