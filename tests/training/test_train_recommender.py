@@ -12,6 +12,7 @@ import yaml
 
 from data_pipelines.config import resolve
 from data_pipelines.splits import load_split
+from models.item_statistics import item_statistics
 from tests.toy import ROTATION, SMALL, write_toy
 from training import checkpoints, runs, train_recommender
 from training.devices import configure
@@ -213,6 +214,17 @@ def test_what_is_learnt_from_before_the_test_and_for_production(data, tmp_path, 
     if len(phases) == 2:  # the score head keeps what was fitted on questions that the model had not seen
         loaded = runs.load_run(tmp_path / "run", data)
         assert loaded.recommender.model.calibration.numpy()[1] != 0.0
+
+
+def test_without_a_refit_the_counts_are_brought_up_to_the_test(data, tmp_path, phases):
+    assert main(arguments(data, tmp_path / "run", settings=[*SETTINGS, "refit=false"])) == 0
+    split = load_split(data, RecommenderConfig(), "test")  # validation is in, the test is not
+    counts = np.bincount(split.train.target_item, minlength=split.items.size)
+    log_count = np.log(counts + 0.5)
+    model = runs.load_run(tmp_path / "run", data).recommender.model
+    np.testing.assert_allclose(model.popularity.numpy(), log_count - log_count.mean(), rtol=1e-4)
+    expected = item_statistics(split.training_timelines, split.items.size)
+    np.testing.assert_allclose(model.repeat_head.statistics.numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_seed_decides_the_weights(data, tmp_path):
