@@ -127,9 +127,12 @@ class AttributeAffinity(keras.layers.Layer):
         """What the affinities `[n_values, batch]` add to the items `index` `[n]`, all if None: `[batch, n]`."""
         value = self.value if index is None else ops.take(self.value, index, axis=0)  # [n, width]
         share = self.share if index is None else ops.take(self.share, index, axis=0)
-        total = sum(
-            ops.take(affinities, value[:, column], axis=0) * share[:, column, None] for column in range(self.width)
-        )
+        total, first = 0.0, 0
+        for width in (spec["width"] for spec in self.used):
+            for column in range(first, first + width):
+                part = ops.take(affinities, value[:, column], axis=0)  # [n, batch], zero where the value is missing
+                total = total + (part if width == 1 else part * share[:, column, None])
+            first += width
         return ops.transpose(total)
 
     def own_logits(self, affinities: Tensor, index: Tensor) -> Tensor:
