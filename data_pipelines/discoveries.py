@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipelines.timelines import IntArray, LongArray, Queries, Timelines
-
-SECONDS_PER_DAY = 86_400
+from data_pipelines.timelines import SECONDS_PER_DAY, IntArray, LongArray, Queries, Timelines
 
 
 @dataclass(frozen=True)

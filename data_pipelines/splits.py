@@ -22,11 +22,10 @@ import polars as pl
 
 from data_pipelines.features import FeatureTable, encode
 from data_pipelines.schema import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, TIMESTAMP, UNKNOWN, USER_ID, EventType, InputError
-from data_pipelines.timelines import LongArray, Queries, Timelines
+from data_pipelines.timelines import SECONDS_PER_DAY, LongArray, Queries, Timelines
 from data_pipelines.weekly import WeeklyCovariates, load_weekly
 
 BoolArray = npt.NDArray[np.bool_]
-SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
+SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)

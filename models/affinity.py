@@ -51,7 +51,7 @@ class AttributeAffinity(keras.layers.Layer):
         smoothing: float = 10.0,
         **kwargs: Any,
     ):
-        super().__init__(dtype="float32", **kwargs)  # logs of small shares, exact in mixed precision too
+        super().__init__(autocast=False, **kwargs)  # float32 in mixed precision too: logs of small shares
         self.specs, self.n_items, self.smoothing = specs, n_items, smoothing
         self.half_lives_days, self.n_outputs = tuple(half_lives_days), n_outputs
         self.used = [spec for spec in specs if spec["kind"] != "numeric"]

@@ -325,7 +325,7 @@ class TwoTower(keras.Model):
 
     def _biases(self, outputs: dict[str, Tensor], index: Tensor) -> Tensor:
         """What the logits of the items `index` `[batch, n]` hold for everybody at the time: `[batch, n]`."""
-        biases = ops.take(self.popularity + self.item_bias, index)
+        biases = ops.take(self.popularity, index) + ops.take(self.item_bias, index)
         return biases + ops.matmul(self._this_week(outputs, index), self.weekly_weight) if self.n_weeks else biases
 
     def _mask_reserved(self, logits: Tensor) -> Tensor:

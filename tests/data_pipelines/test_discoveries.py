@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.discoveries import SECONDS_PER_DAY, find_discoveries
+from data_pipelines.discoveries import find_discoveries
 from data_pipelines.splits import SplitConfig, load_split
-from data_pipelines.timelines import Queries, Timelines
+from data_pipelines.timelines import SECONDS_PER_DAY, Queries, Timelines
 from tests.toy import write_toy
 
 

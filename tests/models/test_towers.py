@@ -6,6 +6,7 @@ import pytest
 from data_pipelines.features import Feature, FeatureTable
 from data_pipelines.schema import FIRST_KNOWN, UNKNOWN
 from data_pipelines.weekly import WeeklyCovariates
+from models.affinity import AttributeAffinity
 from models.attributes import AttributeEmbedding, attribute_specs
 from models.history import read_history
 from models.item_tower import ItemTower
@@ -210,16 +211,17 @@ def test_the_lstm_reads_baskets_oldest_first(model, baskets):
 # --- saving ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", ["item_tower", "query_tower", "attributes"])
+@pytest.mark.parametrize("layer", ["item_tower", "query_tower", "attributes", "affinity"])
 def test_layers_are_rebuilt_from_their_configuration(model, layer):
     original = {
         "item_tower": model.item_tower,
         "query_tower": model.query_tower,
         "attributes": model.item_tower.attributes,
+        "affinity": model.affinity,
     }[layer]
     saved = keras.saving.serialize_keras_object(original)
     assert saved["registered_name"] == f"supplytower>{type(original).__name__}"
     copy = keras.saving.deserialize_keras_object(saved)
     assert type(copy) is type(original)
-    assert isinstance(copy, ItemTower | QueryTower | AttributeEmbedding)
+    assert isinstance(copy, ItemTower | QueryTower | AttributeEmbedding | AttributeAffinity)
     assert copy.get_config() == original.get_config()
