@@ -136,7 +136,7 @@ class PointwiseTwoTower(keras.Model):
 
     def scores(self, some: Interactions, item: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """Logits of other items `[n, m]` in the place of those taken; every item is embedded once."""
-        vectors, bias = np.asarray(self.item_tower.all_items()), np.asarray(self.item_bias.embeddings)[:, 0]
+        vectors, bias = np.asarray(self.item_tower()), np.asarray(self.item_bias.embeddings)[:, 0]
         scores = np.empty(item.shape, np.float32)
         for rows in np.array_split(np.arange(len(item)), len(item) // 8192 + 1):
             query = np.asarray(self.query(_inputs(some.take(rows))))

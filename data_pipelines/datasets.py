@@ -43,9 +43,9 @@ class EpochPlan:
 
 
 def bucket_lengths(history_length: int, shortest: int = 32) -> list[int]:
-    """Padded lengths: powers of two up to and including `history_length`, so that few shapes are compiled."""
-    powers = [shortest << step for step in range(32) if shortest << step < history_length]
-    return [*powers, history_length]
+    """Padded lengths, 2^n and 1.5 x 2^n up to and including `history_length`: a third is padding at most."""
+    steps = (length for power in range(32) for length in (shortest << power, 3 * (shortest << power) // 2))
+    return [*(length for length in steps if length < history_length), history_length]
 
 
 def plan_epoch(

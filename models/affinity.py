@@ -20,7 +20,7 @@ import numpy.typing as npt
 from keras import ops
 
 from models.attributes import AttributeSpec
-from models.history import History, segment_sum
+from models.history import History, decay, segment_sum
 from models.recommender import FeaturesLike
 
 Tensor = Any
@@ -107,8 +107,8 @@ class AttributeAffinity(keras.layers.Layer):
 
     def call(self, history: History) -> list[Tensor]:
         """Weighted affinities of each request, one `[n_values, batch]` per output: an item's values are whole rows."""
-        ages = ops.stack([ops.exp2(-history.age_days / days) for days in self.half_lives_days], axis=-1)
-        weight = ages * ops.cast(history.mask, "float32")[..., None]  # [batch, length, half-life]
+        real = ops.cast(history.mask, "float32")[..., None]
+        weight = decay(history.age_days, self.half_lives_days) * real  # [batch, length, half-life]
         values = ops.take(self.value, history.item, axis=0)  # [batch, length, width]
         batch, length = ops.shape(history.item)
         n_half_lives = len(self.half_lives_days)

@@ -82,11 +82,13 @@ class AttributeEmbedding(keras.layers.Layer):
         for feature in table.features:
             self.tables[feature.name].assign(feature.values.reshape(self.size, -1))
 
-    def call(self, index: Tensor) -> Tensor:
-        """Embed the attributes of the indices `[...]`; returns `[..., dim]`, zeros where nothing is known."""
-        total = ops.zeros((*ops.shape(index), self.dim), self.compute_dtype)
+    def call(self, index: Tensor | None = None) -> Tensor:
+        """Embed the attributes of the indices `[...]`, all if None: `[..., dim]`, zeros where nothing is known."""
+        shape = (self.size,) if index is None else ops.shape(index)
+        total = ops.zeros((*shape, self.dim), self.compute_dtype)
         for spec in self.specs:
-            values = ops.take(self.tables[spec["name"]], index, axis=0)  # [..., width]
+            table = self.tables[spec["name"]]
+            values = table if index is None else ops.take(table, index, axis=0)  # [..., width]
             projection = self.projections[spec["name"]]
             if spec["kind"] == "numeric":
                 total = total + projection(ops.cast(values, self.compute_dtype))

@@ -64,17 +64,15 @@ class ItemTower(keras.layers.Layer):
         weight[:FIRST_KNOWN] = 1.0
         self.id_weight.assign(weight)
 
-    def call(self, index: Tensor, training: bool = False) -> Tensor:
-        """Embed the items `[...]`; returns `[..., dim]`."""
-        weight = ops.take(self.id_weight, index)
+    def call(self, index: Tensor | None = None, training: bool = False) -> Tensor:
+        """Embed the items `[...]`, the whole vocabulary if None; returns `[..., dim]`."""
+        everything = index is None  # read as a whole, a table has a dense gradient, which is faster than a sparse one
+        ids = ops.cast(self.id_embedding.embeddings, self.compute_dtype) if everything else self.id_embedding(index)
+        weight = self.id_weight if everything else ops.take(self.id_weight, index)
         if training and self.id_dropout > 0:
-            kept = keras.random.uniform(ops.shape(index), seed=self.seed_generator) >= self.id_dropout
+            kept = keras.random.uniform(ops.shape(weight), seed=self.seed_generator) >= self.id_dropout
             weight = weight * ops.cast(kept, weight.dtype)
-        return self.id_embedding(index) * ops.cast(weight, self.compute_dtype)[..., None] + self.attributes(index)
-
-    def all_items(self, training: bool = False) -> Tensor:
-        """Embed the whole vocabulary; returns `[size, dim]`."""
-        return self(np.arange(self.size, dtype="int32"), training=training)
+        return ids * ops.cast(weight, self.compute_dtype)[..., None] + self.attributes(index)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""

@@ -16,7 +16,7 @@ from keras import ops
 
 from data_pipelines.schema import UNKNOWN
 from models.attributes import AttributeEmbedding, AttributeSpec
-from models.history import SECONDS_PER_DAY, History, segment_sum
+from models.history import SECONDS_PER_DAY, History, decay, segment_sum
 
 Tensor = Any
 ARGUMENTS = (
@@ -146,13 +146,13 @@ class QueryTower(keras.layers.Layer):
 
     def _bags(self, events: History, vectors: Tensor) -> list[Tensor]:
         """Decayed bags, each `[batch, dim]`."""
-        bags = []
-        for half_life in self.bag_half_lives_days:
-            weight = ops.exp2(-events.age_days / half_life) * ops.cast(events.mask, "float32")  # [batch, length]
-            norm = ops.sqrt(ops.sum(ops.square(weight), axis=1, keepdims=True) + 1e-6)
-            weight = ops.cast(weight / norm, vectors.dtype)
-            bags.append(ops.squeeze(ops.matmul(weight[:, None, :], vectors), 1))
-        return bags
+        if not self.bag_half_lives_days:
+            return []
+        real = ops.cast(events.mask, "float32")[..., None]
+        weight = decay(events.age_days, self.bag_half_lives_days) * real  # [batch, length, half-life]
+        weight = weight / ops.sqrt(ops.sum(ops.square(weight), axis=1, keepdims=True) + 1e-6)
+        bags = ops.matmul(ops.transpose(ops.cast(weight, vectors.dtype), (0, 2, 1)), vectors)
+        return ops.unstack(bags, len(self.bag_half_lives_days), axis=1)
 
     def _user(self, user: Tensor, training: bool) -> Tensor:
         """Who asks, `[batch, dim]`."""

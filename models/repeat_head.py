@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from data_pipelines.schema import FIRST_KNOWN, PADDING
-from models.history import History, segment_sum
+from models.history import History, decay, segment_sum
 from models.item_statistics import N_STATISTICS
 
 Tensor = Any
@@ -60,10 +60,10 @@ def past_items(history: History) -> PastItems:
         basket * first,
         basket * last,
         ops.log1p(ops.maximum(gap, 0.0)),
-        *(ops.exp2(-age / half_life) for half_life in DECAY_HALF_LIVES_DAYS),
-        *(ops.exp2(-basket / half_life) for half_life in DECAY_HALF_LIVES_BASKETS),
     ]
-    sums = segment_sum(ops.stack(columns, axis=-1), group, length)  # [batch, length, n_columns]
+    decayed = [decay(age, DECAY_HALF_LIVES_DAYS), decay(basket, DECAY_HALF_LIVES_BASKETS)]
+    described = ops.concatenate([ops.stack(columns, axis=-1), *decayed], axis=-1)  # [batch, length, n_columns]
+    sums = segment_sum(described, group, length)
     past = ops.cast(sums[..., 0], "int32")
     past = ops.where(past >= FIRST_KNOWN, past, PADDING)
     return PastItems(past, _describe(sums[..., 1:], history.n_baskets))

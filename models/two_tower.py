@@ -233,7 +233,7 @@ class TwoTower(keras.Model):
 
     def catalogue(self, training: bool = False) -> Catalogue:
         """Embed all items. Serving does so once."""
-        vectors = self.item_tower.all_items(training=training)
+        vectors = self.item_tower(training=training)
         past_vectors = self.repeat_head and self.repeat_head.describe_items(np.arange(self.n_items), vectors)
         biases = (self.popularity + self.item_bias)[None, :]
         if self.n_weeks:

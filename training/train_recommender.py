@@ -198,7 +198,7 @@ def validation_figures(model: Any, config: RecommenderConfig, split: Split, quer
 def _project(board: Board, recommender: TwoTowerRecommender, split: Split, data: Path) -> None:
     """Show the most popular items' vectors with their names."""
     ids = split.items.ids[FIRST_KNOWN : FIRST_KNOWN + PROJECTED_ITEMS]
-    vectors = np.asarray(recommender.model.item_tower.all_items())[FIRST_KNOWN : FIRST_KNOWN + len(ids)]
+    vectors = np.asarray(recommender.model.item_tower())[FIRST_KNOWN : FIRST_KNOWN + len(ids)]
     names = item_names(pl.read_parquet(data / "items.parquet"))
     labelled = pl.DataFrame({ITEM_ID: ids.tolist()}).join(names, on=ITEM_ID, how="left", maintain_order="left")
     board.embeddings(vectors, labelled["item_name"].fill_null("").to_list())

@@ -228,6 +228,9 @@ class Trainer:
             self.model.compile(optimizer=optimizer, jit_compile=self.device.jit_compile)
             optimizer.build(self.model.trainable_variables)
         strategy, model = self.device.strategy, self.model
+        if strategy.num_replicas_in_sync == 1:  # one fused loop over each weight, even where the step is not compiled
+            apply = tf.function(optimizer.apply, jit_compile=True)
+            optimizer.apply = lambda gradients, variables=None: apply(gradients)
 
         @tf.function(reduce_retracing=True, jit_compile=self.device.jit_compile)
         def step(inputs: Any, targets: Any) -> Any:

@@ -88,12 +88,12 @@ def test_types_are_what_the_model_expects():
     }
 
 
-def test_bucket_lengths_are_powers_of_two_up_to_the_history_length():
+def test_bucket_lengths_grow_by_a_third_or_a_half_up_to_the_history_length():
     assert bucket_lengths(1) == [1]
     assert bucket_lengths(32) == [32]
     assert bucket_lengths(33) == [32, 33]
-    assert bucket_lengths(256) == [32, 64, 128, 256]
-    assert bucket_lengths(300) == [32, 64, 128, 256, 300]
+    assert bucket_lengths(256) == [32, 48, 64, 96, 128, 192, 256]
+    assert bucket_lengths(300) == [32, 48, 64, 96, 128, 192, 256, 300]
 
 
 def test_a_batch_is_padded_to_the_shortest_bucket_that_holds_its_histories():
@@ -102,8 +102,8 @@ def test_a_batch_is_padded_to_the_shortest_bucket_that_holds_its_histories():
     visible = np.minimum(queries.end - timelines.offsets[queries.user], 100)
     for rows, length in zip(plan.rows, plan.length, strict=True):
         longest = visible[rows[rows >= 0]].max()
-        assert length == min(bucket for bucket in (32, 64, 100) if bucket >= longest)
-    assert set(plan.length.tolist()) == {32, 64, 100}
+        assert length == min(bucket for bucket in (32, 48, 64, 96, 100) if bucket >= longest)
+    assert set(plan.length.tolist()) == {32, 48, 64, 96, 100}
 
 
 @given(seed=st.integers(0, 1000), epoch=st.integers(0, 3), batch_size=st.integers(1, 40))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.history import History, read_history, segment_sum
+from models.history import History, decay, read_history, segment_sum
 from tests.models.histories import ASKED_AT, BASKETS, DAY, Basket, as_arrays
 
 # eleven days ago item 5 and twice item 3, two days ago item 3, an hour ago items 4 and 5
@@ -94,3 +94,8 @@ def test_segment_sum_equals_a_loop(batch, length, dim, n_segments, seed):
         for position in range(length):
             expected[row, segment[row, position]] += values[row, position]
     npt.assert_allclose(segment_sum(values, segment, n_segments), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_decay_halves_with_every_half_life():
+    expected = [[[1, 1], [0.5, 2**-0.25], [2**-4, 0.5]]]
+    npt.assert_allclose(decay(np.float32([[0, 7, 28]]), (7.0, 28.0)), expected, rtol=1e-6)

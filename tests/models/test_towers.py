@@ -60,7 +60,7 @@ def test_an_item_is_its_id_and_its_attributes(model):
     tower = model.item_tower
     expected = np.asarray(tower.id_embedding.embeddings) + np.asarray(tower.attributes(INDEX))
     npt.assert_allclose(tower(INDEX), expected, rtol=1e-5)
-    npt.assert_array_equal(tower.all_items(), tower(INDEX))
+    npt.assert_array_equal(tower(), tower(INDEX))
 
 
 def test_ids_are_dropped_in_training_only_and_attributes_never(model):
@@ -82,7 +82,7 @@ def test_an_id_counts_for_as_much_as_is_known_of_it():
     ids, attributes = np.asarray(tower.id_embedding.embeddings), np.asarray(tower.attributes(INDEX))
     weight = np.arange(N_ITEMS) / (np.arange(N_ITEMS) + 3.0)  # 1 event counts 1/4, 3 count half
     weight[:FIRST_KNOWN] = 1.0
-    npt.assert_allclose(tower.all_items(), ids * weight[:, None] + attributes, rtol=1e-5)
+    npt.assert_allclose(tower(), ids * weight[:, None] + attributes, rtol=1e-5)
 
 
 def test_no_dropout_no_difference():
@@ -96,13 +96,13 @@ def test_an_item_that_training_never_saw_is_its_attributes():
     timelines = make_timelines({2: [(1, [2, 3, 4]), (2, [5, 9, 10, 11, 12, 13])]}, 5)
     model.set_tables(make_items(N_ITEMS), make_users(), timelines, WeeklyCovariates(0, np.zeros((1, N_ITEMS, 0))))
     tower = model.item_tower
-    before = np.asarray(tower.all_items())
+    before = np.asarray(tower())
     ids = tower.id_embedding.embeddings.numpy().copy()
     npt.assert_allclose(before[6:9], tower.attributes(np.arange(6, 9)), rtol=1e-5)
     assert np.abs(before[6] - before[8]).max() > 0.01  # their attributes tell them apart
     ids[[4, 6, 7, 8]] += 9.0
     tower.id_embedding.embeddings.assign(ids)
-    moved = np.abs(np.asarray(tower.all_items()) - before).max(axis=1) > 1e-6
+    moved = np.abs(np.asarray(tower()) - before).max(axis=1) > 1e-6
     assert np.flatnonzero(moved).tolist() == [4]  # the others' own rows were never filled with anything
 
 
@@ -163,7 +163,7 @@ def test_weekday_and_hour_by_hand():
 
 def test_bags_weigh_events_by_age(model):
     # half-life 14 days: item 2 of 28 days ago weighs a quarter, item 3 of today one; the weights' norm is made 1
-    tower, vectors = model.query_tower, np.asarray(model.item_tower.all_items())
+    tower, vectors = model.query_tower, np.asarray(model.item_tower())
     arrays = as_arrays([[(28.0, [2]), (0.0, [3])], []], length=4)
     history = read_history(arrays["event_item"], arrays["event_type"], arrays["event_time"], arrays["time"])
     masked = vectors[arrays["event_item"]] * np.asarray(history.mask)[..., None]
@@ -185,7 +185,7 @@ def test_bags_weigh_events_by_age(model):
 )
 def test_the_lstm_reads_baskets_oldest_first(model, baskets):
     """Step by step: the items of a basket, normalised, with the gap to the basket before, its age and its size."""
-    tower, vectors = model.query_tower, np.asarray(model.item_tower.all_items())
+    tower, vectors = model.query_tower, np.asarray(model.item_tower())
     kinds = np.asarray(tower.event_type_embedding.embeddings)
     steps = [[(days, item) for item in items] for days, items in baskets]
     extra = max(len(steps) - tower.sequence_baskets, 0)
