@@ -1,0 +1,1 @@
+"""Forecasting methods beside the LSTM, all behind `models.forecasting.forecaster.Forecaster`."""
