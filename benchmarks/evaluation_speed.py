@@ -25,7 +25,8 @@ from models.baselines import BASELINES
 from models.recommender import Scores
 from training.evaluation import MAX_CHUNK, evaluate, make_test_set
 from training.ranking_metrics import contained, ranking_metrics
-from training.recommender_config import RecommenderConfig, load_preset, model_arguments
+from training.recommender_config import RecommenderConfig, model_arguments
+from training.training_config import load_preset
 from training.two_tower_recommender import TwoTowerRecommender, build_model
 
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=["popularity", "tifu-knn"])
     parser.add_argument("--repeats", type=int, default=3, help="the median counts (default: 3)")
     arguments = parser.parse_args(argv)
-    config = resolve(RecommenderConfig, preset=load_preset("full"))
+    config = resolve(RecommenderConfig, preset=load_preset("recommender", "full"))
     split = load_split(arguments.data, config)
     two_tower = TwoTowerRecommender(build_model(model_arguments(config, split)), config.history_length)
     models: list[Any] = [ScoresGiven(split.items.size), two_tower]

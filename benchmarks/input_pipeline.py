@@ -21,8 +21,9 @@ from data_pipelines.config import resolve
 from data_pipelines.console import command_parser, run
 from data_pipelines.discoveries import find_discoveries
 from data_pipelines.splits import Split, load_split
-from training.recommender_config import RecommenderConfig, load_preset
+from training.recommender_config import RecommenderConfig
 from training.train_recommender import train
+from training.training_config import load_preset
 
 ROUNDS = 4
 
@@ -60,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     fixed = (f"max_train_queries={arguments.questions}", "max_validation_queries=100", "refit=false", "epochs=1")
     config = resolve(
-        RecommenderConfig, preset=load_preset("full"), overrides=[*fixed, f"rounds_per_epoch={ROUNDS}", "patience=9"]
+        RecommenderConfig,
+        preset=load_preset("recommender", "full"),
+        overrides=[*fixed, f"rounds_per_epoch={ROUNDS}", "patience=9"],
     )
     split = load_split(arguments.data, config)
     before = pipeline_batches_per_second(split, config)

@@ -38,12 +38,14 @@ from rich.table import Table
 
 from data_pipelines.config import resolve
 from data_pipelines.console import command_parser, progress, run
+from data_pipelines.datasets import Questions
 from data_pipelines.discoveries import find_discoveries
 from data_pipelines.splits import Split, load_split
 from data_pipelines.timelines import Queries
 from training.devices import configure
-from training.recommender_config import RecommenderConfig, load_preset, model_arguments
+from training.recommender_config import RecommenderConfig, model_arguments
 from training.trainer import Trainer
+from training.training_config import load_preset
 from training.two_tower_recommender import build_model
 
 Turn = Callable[[], float]
@@ -61,7 +63,10 @@ def ours(split: Split, queries: Queries, config: RecommenderConfig, length: int,
     model.set_tables(split.items, split.users, split.training_timelines, split.weekly)
     discoveries = find_discoveries(split.timelines, queries, config.discovery_days)
     folder = Path(tempfile.mkdtemp())
-    trainer = Trainer(model, split.timelines, queries, config, device, folder, discoveries=discoveries)
+    examples = Questions(
+        split.timelines, queries, config.batch_size, config.history_length, config.max_targets, config.seed, discoveries
+    )
+    trainer = Trainer(model, examples, config, device, folder)
 
     def turn() -> float:
         with Progress(console=Console(quiet=True)) as silent:
@@ -175,7 +180,7 @@ class Task:
     def config(self) -> RecommenderConfig:
         """The recommender's settings; a round is a turn."""
         words = [*self.settings, "epochs=1", f"rounds_per_epoch={self.turns}"]
-        return resolve(RecommenderConfig, preset=load_preset("full"), overrides=words)
+        return resolve(RecommenderConfig, preset=load_preset("recommender", "full"), overrides=words)
 
 
 def work(task: Task, connection: Connection) -> None:

@@ -6,6 +6,7 @@ turn. The windows themselves are one gather out of the flat timelines inside the
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,58 @@ def plan_epoch(
         return plan
     shuffled = generator.permutation(len(plan.length))
     return EpochPlan(plan.rows[shuffled], plan.length[shuffled])
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions to train on, pass after pass.
+
+    Args:
+        timelines: all events; a question sees what was before it.
+        queries: the questions.
+        batch_size: questions per step.
+        history_length: the most recent events that are looked at.
+        max_targets: targets of one question that count.
+        seed: of the order.
+        discoveries: further targets of each question.
+    """
+
+    timelines: Timelines
+    queries: Queries
+    batch_size: int
+    history_length: int
+    max_targets: int
+    seed: int
+    discoveries: Discoveries | None = None
+
+    @cached_property
+    def steps(self) -> int:
+        """Steps of one pass."""
+        return len(self.plan(0).length)
+
+    def plan(self, epoch: int) -> EpochPlan:
+        """The batches of a pass."""
+        return plan_epoch(
+            self.timelines,
+            self.queries,
+            batch_size=self.batch_size,
+            history_length=self.history_length,
+            seed=self.seed,
+            epoch=epoch,
+        )
+
+    def batches(self, epoch: int, first: int, last: int) -> tf.data.Dataset:
+        """The batches `first` up to `last` of a pass."""
+        plan = self.plan(epoch)
+        plan = EpochPlan(plan.rows[:last], plan.length[:last])
+        return batches(
+            self.timelines,
+            self.queries,
+            plan,
+            max_targets=self.max_targets,
+            start=first,
+            discoveries=self.discoveries,
+        )
 
 
 def batches(

@@ -1,26 +1,19 @@
 """Settings of a recommender run: how the data is divided, what the model is, how it is trained.
 
 The defaults are what validation chose on Complete Journey (see benchmarks/RESULTS.md); the presets are YAML files
-beside this module.
+in training/presets/recommender.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
-
-import yaml
 
 from data_pipelines.schema import InputError
 from data_pipelines.splits import Split, SplitConfig
 from models.attributes import attribute_specs
+from training.training_config import TrainingConfig, require_counts
 
-PRESETS = Path(__file__).parent / "presets"
 COUNTS = (
     "dim",
-    "batch_size",
-    "epochs",
-    "rounds_per_epoch",
-    "patience",
     "history_length",
     "sequence_events",
     "sequence_baskets",
@@ -32,11 +25,9 @@ SAMPLED_ABOVE = 200_000
 
 
 @dataclass(frozen=True)
-class RecommenderConfig(SplitConfig):
+class RecommenderConfig(TrainingConfig, SplitConfig):
     """Everything that decides a run, beside the data. Same settings, same data, same weights."""
 
-    seed: int = 1
-    """Seeds the initial weights, the order of the training questions and dropout."""
     refit: bool = True
     """After validation chose the number of rounds, train anew with the validation questions included, then test."""
     final: bool = False
@@ -90,51 +81,22 @@ class RecommenderConfig(SplitConfig):
     max_targets: int = 64
     """Targets of one question that count in training."""
 
-    batch_size: int = 128
-    """Questions per training step."""
-    learning_rate: float = 0.003
-    """Peak learning rate of AdamW."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on after `warmup_steps`: down to 5 % over `epochs`, or level."""
-    warmup_steps: int = 100
-    """Steps over which the learning rate rises from zero."""
-    weight_decay: float = 0.05
-    """Decoupled weight decay of AdamW."""
-    epochs: int = 1
-    """Passes over the training questions at the most."""
-    rounds_per_epoch: int = 2
-    """Validations (and checkpoints) per pass."""
-    patience: int = 3
-    """Rounds without a better validation figure after which training stops."""
     monitor: Literal["ndcg@10", "recall@10"] = "ndcg@10"
     """The validation figure that decides."""
     max_train_queries: int = 0
     """Train on a random sample of the questions (0: all)."""
-    checkpoint_steps: int = 0
-    """Also save every so many steps within a round (0: only between rounds); `--resume` goes on from there."""
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
-    """`auto`: mixed bfloat16 on a GPU, float32 on a CPU."""
-    jit_compile: Literal["auto", "true", "false"] = "auto"
-    """Compile the step with XLA; `auto`: on a GPU only, where it pays."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in COUNTS:
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least 1")
+        super().__post_init__()
+        require_counts(self, COUNTS)
         for name in SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)}: must be at least 0 and below 1")
         if not (self.lstm_units or self.bag_half_lives_days or self.use_user or self.use_context):
             raise InputError("lstm_units=0: the query tower has no branch left; keep at least one")
-        if self.learning_rate <= 0 or self.temperature <= 0:
-            raise InputError(f"learning_rate={self.learning_rate}, temperature={self.temperature}: must be above 0")
-
-
-def load_preset(name: str) -> dict[str, Any]:
-    """The settings of a preset, `quick` or `full`."""
-    preset: dict[str, Any] = yaml.safe_load((PRESETS / f"{name}.yaml").read_text()) or {}
-    return preset
+        if self.temperature <= 0:
+            raise InputError(f"temperature={self.temperature}: must be above 0")
 
 
 def model_arguments(config: RecommenderConfig, split: Split) -> dict[str, Any]:

@@ -14,16 +14,18 @@ import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data_pipelines import atomic
 from data_pipelines.config import resolve, to_yaml
 from data_pipelines.schema import InputError
 from data_pipelines.splits import HoldOut, Split, load_split, read_manifest
 from training.recommender_config import RecommenderConfig
+from training.training_config import TrainingConfig
 from training.two_tower_recommender import TwoTowerRecommender
 
 CONFIG, RECORD, METRICS, MODEL = "config.yaml", "run.json", "metrics.json", "model.npz"
+C = TypeVar("C", bound=TrainingConfig)
 CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 
 
@@ -46,7 +48,7 @@ class Run:
     recommender: TwoTowerRecommender
 
 
-def start_run(path: Path, config: RecommenderConfig, data: Path, *, resume: bool, device: str) -> None:
+def start_run(path: Path, config: TrainingConfig, data: Path, *, resume: bool, device: str) -> None:
     """Create the run's folder, or check that the one there is the same run.
 
     Raises:
@@ -58,7 +60,7 @@ def start_run(path: Path, config: RecommenderConfig, data: Path, *, resume: bool
         if not resume:
             raise InputError(f"{path} already holds a run; continue it with --resume, or give another --out")
         _require_data(path, data)
-        if resolve(RecommenderConfig, file=path / CONFIG) != config:
+        if resolve(type(config), file=path / CONFIG) != config:
             raise InputError(f"{path}: the settings differ from {path / CONFIG}; resume with the same ones")
         return
     record = {
@@ -80,15 +82,24 @@ def load_run(path: Path, data: Path) -> Run:
     Raises:
         InputError: if there is no finished run, or it was trained on other data.
     """
-    if not (path / MODEL).exists():
-        raise InputError(
-            f"{path}: no trained model there; finish `supplytower train recommender --out {path} --resume`"
-        )
-    _require_data(path, data)
-    config = resolve(RecommenderConfig, file=path / CONFIG)
+    config = finished_run(path, data, RecommenderConfig, "recommender")
     hold_out: HoldOut = "nothing" if config.final else "validation"
     split = load_split(data, config, hold_out)
     return Run(path.name, path, config, split, TwoTowerRecommender.load(path / MODEL))
+
+
+def finished_run(path: Path, data: Path, kind: type[C], command: str) -> C:
+    """The settings of a trained run.
+
+    Raises:
+        InputError: if there is no finished run, or it was trained on other data.
+    """
+    if not (path / MODEL).exists():
+        raise InputError(
+            f"{path}: no trained model there; finish `supplytower train {command} --out {path} --resume`"
+        )
+    _require_data(path, data)
+    return resolve(kind, file=path / CONFIG)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

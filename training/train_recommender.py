@@ -17,6 +17,7 @@ import polars as pl
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
+from data_pipelines.datasets import Questions
 from data_pipelines.discoveries import find_discoveries
 from data_pipelines.item_names import item_names
 from data_pipelines.schema import FIRST_KNOWN, ITEM_ID
@@ -25,9 +26,10 @@ from data_pipelines.timelines import IntArray, Queries
 from training import runs
 from training.devices import Device, configure
 from training.ranking_metrics import contained, ndcg, recall
-from training.recommender_config import RecommenderConfig, load_preset, model_arguments
+from training.recommender_config import RecommenderConfig, model_arguments
 from training.tensorboard import Board
 from training.trainer import Logs, Progressed, Trainer
+from training.training_config import load_preset
 from training.two_tower_recommender import TwoTowerRecommender, build_model
 
 CALIBRATION_SHARE = 0.2
@@ -59,7 +61,10 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--resume", action="store_true", help="continue a run that was stopped")
     arguments = parser.parse_args(argv)
     config = resolve(
-        RecommenderConfig, preset=load_preset(arguments.preset), file=arguments.config, overrides=arguments.set
+        RecommenderConfig,
+        preset=load_preset("recommender", arguments.preset),
+        file=arguments.config,
+        overrides=arguments.set,
     )
     train(arguments.data, arguments.out, config, resume=arguments.resume)
     return 0
@@ -160,17 +165,24 @@ def _run_phase(
         assert phase.validation is not None
         return validation_figures(model, config, split, phase.validation)
 
-    trainer = Trainer(
-        model,
+    examples = Questions(
         split.timelines,
         train,
+        config.batch_size,
+        config.history_length,
+        config.max_targets,
+        config.seed,
+        discoveries,
+    )
+    trainer = Trainer(
+        model,
+        examples,
         config,
         device,
         out / runs.CHECKPOINTS / phase.name,
         validate if phase.validation is not None else None,
         lambda step, figures: board.log(step, figures),
         after_round,
-        discoveries,
     )
     if trainer.resume():
         terminal.console.print(f"{phase.name}: resuming after round {trainer.state.round}, step {trainer.state.step}")

@@ -5,28 +5,26 @@ loop runs `keras.Model.train_step` itself rather than `fit`, because that lets i
 save in the middle of a round and continue there, and run under any `tf.distribute` strategy.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 from rich.progress import Progress
 
-from data_pipelines import datasets
-from data_pipelines.discoveries import Discoveries
 from data_pipelines.schema import InputError
-from data_pipelines.timelines import Queries, Timelines
-from models.two_tower import TwoTower
 from training import checkpoints
 from training.devices import Device
-from training.recommender_config import RecommenderConfig
+from training.training_config import TrainingConfig
 
 Logs = dict[str, float]
 LAST, BEST = "last.npz", "best.npz"
+SMALLER_IS_BETTER = ("wrmsse", "pinball", "validation_loss")
 
 
 @dataclass
@@ -36,52 +34,58 @@ class Progressed:
     Args:
         round: completed rounds.
         step: completed steps of the round under way.
-        best: the best validation figure so far.
+        best: the best validation figure so far; the negative of one that should be small.
         best_round: the round (from 1) that reached it.
         history: what was logged, a record per round.
     """
 
     round: int = 0
     step: int = 0
-    best: float = -1.0
+    best: float = -math.inf
     best_round: int = 0
     history: list[Logs] = field(default_factory=list)
 
 
+class Examples(Protocol):
+    """What is learnt from, in an order that is a function of the pass alone: training can go on anywhere."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of one pass."""
+
+    def batches(self, epoch: int, first: int, last: int) -> tf.data.Dataset:
+        """The batches `first` up to `last` of a pass."""
+
+
 class Trainer:
-    """Trains one model on one set of questions.
+    """Trains one model on one set of examples.
 
     Args:
         model: the built model.
-        timelines: all events; questions only see what was before them.
-        queries: the training questions.
+        examples: what to learn from.
         config: settings of the run.
         device: where to run.
         folder: where checkpoints go.
         validate: returns the validation figures of the model as it is; None trains without validation.
         log: called with (phase step, figures) every so often.
         after_round: called with (rounds completed, figures) when a round is validated and saved; may raise to stop.
-        discoveries: further targets of the questions, for the discovery loss.
     """
 
     def __init__(
         self,
-        model: TwoTower,
-        timelines: Timelines,
-        queries: Queries,
-        config: RecommenderConfig,
+        model: keras.Model,
+        examples: Examples,
+        config: TrainingConfig,
         device: Device,
         folder: Path,
         validate: Callable[[], Logs] | None = None,
         log: Callable[[int, Logs], None] = lambda step, logs: None,
         after_round: Callable[[int, Logs], None] = lambda round, logs: None,
-        discoveries: Discoveries | None = None,
     ):
-        self.model, self.timelines, self.queries, self.config = model, timelines, queries, config
+        self.model, self.examples, self.config = model, examples, config
         self.device, self.folder = device, folder
-        self.discoveries = discoveries
         self.validate, self.log, self.after_round = validate, log, after_round
-        self.steps_per_epoch = len(self._plan(0).length)
+        self.steps_per_epoch = examples.steps
         self.optimizer = self._compile()
         self.state = Progressed()
 
@@ -101,7 +105,8 @@ class Trainer:
             if self.validate is not None:
                 figures |= self.validate()
             self._finish_round(figures)
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if "@" in name or name == "loss")
+            validated = {self.config.monitor, "loss", *(name for name in figures if "@" in name)}
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name in validated)
             progress.console.print(f"round {self.state.round:>2}  {shown}  {figures['seconds']:.0f} s")
             self.after_round(self.state.round, figures)
         progress.update(bar, completed=rounds * self._round_steps(0))
@@ -156,6 +161,7 @@ class Trainer:
         state.history.append(figures)
         self.log(self._global_step(), figures)
         value = figures.get(self.config.monitor, float(state.round))
+        value = -value if self.config.monitor in SMALLER_IS_BETTER and self.validate else value
         if value > state.best:
             state.best, state.best_round = value, state.round
             checkpoints.save(self.folder / BEST, self.model.variables, {})
@@ -171,18 +177,6 @@ class Trainer:
         running = [variable for metric in self.model.metrics for variable in metric.variables]
         return [*self.model.variables, *self.optimizer.variables, *running]
 
-    def _plan(self, epoch: int) -> datasets.EpochPlan:
-        config = self.config
-        plan = datasets.plan_epoch(
-            self.timelines,
-            self.queries,
-            batch_size=config.batch_size,
-            history_length=config.history_length,
-            seed=config.seed,
-            epoch=epoch,
-        )
-        return plan
-
     def _round_bounds(self, part: int) -> tuple[int, int]:
         edges = np.linspace(0, self.steps_per_epoch, self.config.rounds_per_epoch + 1).astype(int)
         return int(edges[part]), int(edges[part + 1])
@@ -196,16 +190,7 @@ class Trainer:
         return epoch * self.steps_per_epoch + self._round_bounds(part)[0] + self.state.step
 
     def _batches(self, epoch: int, first: int, last: int) -> Iterator[Any]:
-        plan = self._plan(epoch)
-        plan = datasets.EpochPlan(plan.rows[:last], plan.length[:last])
-        dataset = datasets.batches(
-            self.timelines,
-            self.queries,
-            plan,
-            max_targets=self.config.max_targets,
-            start=first,
-            discoveries=self.discoveries,
-        )
+        dataset = self.examples.batches(epoch, first, last)
         if self.device.strategy.num_replicas_in_sync > 1:
             dataset = self.device.strategy.experimental_distribute_dataset(dataset)
         return iter(dataset)

@@ -36,8 +36,9 @@ from data_pipelines.config import describe, resolve, to_yaml
 from data_pipelines.schema import InputError
 from data_pipelines.splits import read_manifest
 from training import runs
-from training.recommender_config import RecommenderConfig, load_preset
+from training.recommender_config import RecommenderConfig
 from training.train_recommender import train
+from training.training_config import load_preset
 
 SPACE: dict[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(5e-4, 1e-2, log=True),
@@ -106,7 +107,11 @@ def tune(data: Path, out: Path, trials: int, *, preset: str = "full", overrides:
     Raises:
         InputError: if the data cannot be used, or `out` holds a study of other data or settings, or one under way.
     """
-    base = resolve(RecommenderConfig, preset=load_preset(preset), overrides=[*overrides, "refit=false", "final=false"])
+    base = resolve(
+        RecommenderConfig,
+        preset=load_preset("recommender", preset),
+        overrides=[*overrides, "refit=false", "final=false"],
+    )
     fixed = {word.partition("=")[0].strip() for word in overrides} - {"refit", "final"}
     search = _Search(data, out, base, preset, frozenset(fixed))
     with _alone(out):

@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 from rich.progress import Progress
 
+from data_pipelines.datasets import Questions
 from data_pipelines.schema import InputError
 from data_pipelines.splits import Split, load_split
+from data_pipelines.timelines import Queries
 from models.two_tower import TwoTower
 from tests.toy import SMALL, write_toy
 from tests.training.test_checkpoints import fill_the_disk
@@ -46,7 +48,13 @@ def make_trainer(
     model: TwoTower, split: Split, folder: Path, validate: Callable[[], dict[str, float]] | None = None, **settings
 ) -> Trainer:
     config = RecommenderConfig(**SMALL | settings)
-    return Trainer(model, split.timelines, split.train, config, CPU, folder, validate)
+    return Trainer(model, questions(split, split.train, config), config, CPU, folder, validate)
+
+
+def questions(split: Split, queries: Queries, config: RecommenderConfig) -> Questions:
+    return Questions(
+        split.timelines, queries, config.batch_size, config.history_length, config.max_targets, config.seed
+    )
 
 
 def run(trainer: Trainer, rounds: int) -> None:
@@ -73,8 +81,7 @@ def record_steps(trainer: Trainer, stop_after: int | None = None) -> Rows:
 
 
 def epoch_of(trainer: Trainer, epoch: int) -> Rows:
-    plan = trainer._plan(epoch)
-    return [batch[0]["time"].numpy().tolist() for batch in trainer._batches(epoch, 0, len(plan.length))]
+    return [batch[0]["time"].numpy().tolist() for batch in trainer._batches(epoch, 0, trainer.steps_per_epoch)]
 
 
 # --- rounds and positions --------------------------------------------------------------------------------------------
@@ -273,7 +280,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 
 from data_pipelines.splits import load_split
 from tests.toy import SMALL, write_toy
-from tests.training.test_trainer import run
+from tests.training.test_trainer import questions, run
 from training.devices import Device
 from training.recommender_config import RecommenderConfig, model_arguments
 from training.trainer import Trainer
@@ -292,7 +299,8 @@ def make(strategy, name):
     with strategy.scope():
         model = build_model(model_arguments(config, split))
     model.set_tables(split.items, split.users, split.training_timelines, split.weekly)
-    return Trainer(model, split.timelines, one_batch, config, Device(strategy, False, ""), folder / name)
+    examples = questions(split, one_batch, config)
+    return Trainer(model, examples, config, Device(strategy, False, ""), folder / name)
 
 
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -9,7 +9,8 @@ from data_pipelines.config import resolve
 from data_pipelines.schema import InputError
 from tests.training.export_world import write_data
 from training import runs, tune_recommender
-from training.recommender_config import RecommenderConfig, load_preset
+from training.recommender_config import RecommenderConfig
+from training.training_config import load_preset
 from training.tune_recommender import SPACE, best_trials, main, readable, tune
 
 
@@ -52,14 +53,14 @@ def train(monkeypatch):
 def test_the_search_starts_from_the_preset_which_lies_in_the_space(data, tmp_path, train, preset, recwarn):
     tune(data, tmp_path / "study", 1, preset=preset)
     words = ["refit=false"]  # the only difference: a trial is judged by validation, a refit would cost time for nothing
-    assert train.configs == [resolve(RecommenderConfig, preset=load_preset(preset), overrides=words)]
+    assert train.configs == [resolve(RecommenderConfig, preset=load_preset("recommender", preset), overrides=words)]
     assert not [w for w in recwarn if "enqueue" in str(w.message) or "out of range" in str(w.message)]
 
 
 def test_the_best_settings_can_be_trained_with(data, tmp_path, train):
     study = tune(data, tmp_path / "study", 3)
     best = best_trials(study)[0]
-    found = resolve(RecommenderConfig, preset=load_preset("full"), file=tmp_path / "study" / "best.yaml")
+    found = resolve(RecommenderConfig, preset=load_preset("recommender", "full"), file=tmp_path / "study" / "best.yaml")
     assert {name: getattr(found, name) for name in SPACE} == readable(best.params)
     assert found.refit  # as the preset has it: the search's own settings stay out of the file
     assert abs(found.dropout - 0.3) == min(abs(config.dropout - 0.3) for config in train.configs)

@@ -1,0 +1,67 @@
+"""Settings that every training shares: order, optimizer, rounds, device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from data_pipelines.schema import InputError
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained, whatever it is."""
+
+    seed: int = 1
+    """Seeds the initial weights, the order of the training examples and dropout."""
+    batch_size: int = 128
+    """Examples per training step."""
+    learning_rate: float = 0.003
+    """Peak learning rate of AdamW."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on after `warmup_steps`: down to 5 % over `epochs`, or level."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises from zero."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay of AdamW."""
+    epochs: int = 1
+    """Passes over the training examples at the most."""
+    rounds_per_epoch: int = 2
+    """Validations (and checkpoints) per pass."""
+    patience: int = 3
+    """Rounds without a better validation figure after which training stops."""
+    monitor: str = "loss"
+    """The validation figure that decides."""
+    checkpoint_steps: int = 0
+    """Also save every so many steps within a round (0: only between rounds); `--resume` goes on from there."""
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    """`auto`: mixed bfloat16 on a GPU, float32 on a CPU."""
+    jit_compile: Literal["auto", "true", "false"] = "auto"
+    """Compile the step with XLA; `auto`: on a GPU only, where it pays."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        require_counts(self, ("batch_size", "epochs", "rounds_per_epoch", "patience"))
+        if self.learning_rate <= 0:
+            raise InputError(f"learning_rate={self.learning_rate}: must be above 0")
+
+
+def require_counts(config: Any, names: Sequence[str]) -> None:
+    """Refuse settings below 1.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    for name in names:
+        if getattr(config, name) < 1:
+            raise InputError(f"{name}={getattr(config, name)}: must be at least 1")
+
+
+def load_preset(model: str, name: str) -> dict[str, Any]:
+    """The settings of a preset of `recommender` or `forecaster`: `quick` or `full`."""
+    preset: dict[str, Any] = yaml.safe_load((PRESETS / model / f"{name}.yaml").read_text()) or {}
+    return preset
