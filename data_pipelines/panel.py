@@ -44,6 +44,7 @@ class Panel:
         static: `[n, n_static]` codes that never change, such as the department.
         statics: `[n_static]`, from the coarsest to the finest where they form a hierarchy.
         unit_value: `[n]` money per unit, for weights in money; ones where no price is known.
+        notices: what had to be assumed, in sentences for the user.
     """
 
     ids: npt.NDArray[np.str_]
@@ -58,6 +59,7 @@ class Panel:
     static: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int32))
     statics: tuple[Category, ...] = ()
     unit_value: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Give absent parts their shape, so that nobody has to ask."""

@@ -22,6 +22,9 @@ from data_pipelines.timestamps import NUMBER, WHITESPACE, with_utc
 CLOCK_SKEW = timedelta(days=1)
 """How far ahead of now a time may lie: clocks and forgotten time zones are off by hours, wrong years by more."""
 ANCIENT = datetime(1990, 1, 1)
+TRUE, FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
+FIRST_ROW = "__first_row"
+"""The first row in the source with the same key."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,9 @@ def check_table(table: Table, frame: Lazy, origin: str, now: datetime) -> Checke
     kinds = {name: kind for name, kind in (table.required | table.optional).items() if name in schema}
     for name, kind in kinds.items():
         frame = _convert(frame, name, kind, origin)
-    for name in table.key:
-        frame = frame.with_columns(nw.col(SOURCE_ROW).min().over(_typed(name)).alias(_first_row(name)))
+    if table.key:
+        key = [_typed(name) for name in table.key]
+        frame = frame.with_columns(nw.col(SOURCE_ROW).min().over(*key).alias(FIRST_ROW))
     rules = list(_rules(table, kinds, schema, now))
     marked = materialise(frame).with_columns(_first_reason(rules).alias(REASON))
     counts = totals(
@@ -171,6 +175,7 @@ def _require_values(table: Table, kinds: dict[str, Kind], counts: dict[str, int]
 _EXPECTED = {
     Kind.STRING: "ids",
     Kind.NUMBER: "numbers",
+    Kind.FLAG: "flags (true or false, 1 or 0)",
     Kind.TIMESTAMP: "times (ISO 8601 such as 2017-11-27T05:00:00Z, or seconds since 1970)",
 }
 
@@ -180,11 +185,6 @@ _EXPECTED = {
 def _typed(name: str) -> str:
     """Where the converted column stands while the original is still needed for samples and the quarantine."""
     return f"__typed_{name}"
-
-
-def _first_row(key: str) -> str:
-    """The first row in the source with the same key."""
-    return f"__first_{key}"
 
 
 def _nulls(name: str) -> str:
@@ -207,7 +207,7 @@ def _convert(frame: Lazy, name: str, kind: Kind, origin: str) -> Lazy:
     try:
         if kind is Kind.TIMESTAMP:
             return with_utc(frame, name, _typed(name))
-        convert = _to_text if kind is Kind.STRING else _to_number
+        convert = {Kind.STRING: _to_text, Kind.NUMBER: _to_number, Kind.FLAG: _to_flag}[kind]
         return frame.with_columns(convert(nw.col(name), frame.collect_schema()[name]).alias(_typed(name)))
     except InputError as error:
         raise InputError(f"{origin}: column {name!r} {error}; it must hold {_EXPECTED[kind]}") from None
@@ -243,13 +243,24 @@ def _to_number(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
     return nw.when(number.is_finite()).then(number)
 
 
+def _to_flag(column: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
+    if dtype == nw.Boolean:
+        return column
+    if dtype.is_numeric():
+        return nw.when((column == 0) | (column == 1)).then(column == 1)
+    if dtype == nw.String:
+        text = column.str.strip_chars(WHITESPACE).str.to_lowercase()
+        return nw.when(text.is_in([*TRUE, *FALSE])).then(text.is_in(TRUE))
+    raise InputError(f"holds {dtype}, not flags")
+
+
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
 def _rules(table: Table, kinds: dict[str, Kind], schema: nw.Schema, now: datetime) -> Iterator[_Rule]:
     for name, kind in kinds.items():
         found, typed = nw.col(name), nw.col(_typed(name))
-        required = name in table.required
+        required = name in table.required and name not in table.nullable
         blank = found.is_null()
         if _is_text(schema[name]):
             found = found.cast(nw.String)
@@ -270,18 +281,22 @@ def _rules(table: Table, kinds: dict[str, Kind], schema: nw.Schema, now: datetim
             case Kind.NUMBER:
                 remedy = "taken as missing; write plain numbers such as 1234.5"
                 yield _Rule(f"{name} that is not a number", name, unreadable, Severity.WARNING, remedy)
+            case Kind.FLAG:
+                remedy = "taken as missing; write true or false"
+                yield _Rule(f"{name} that is neither true nor false", name, unreadable, Severity.WARNING, remedy)
             case Kind.TIMESTAMP:
                 remedy = f"write {_EXPECTED[kind]}"
                 yield _Rule(f"{name} that is not a time", name, unreadable, Severity.QUARANTINED, remedy)
                 remedy = f"it is {now:%Y-%m-%d %H:%M} UTC; correct the clock or the unit"
-                late = typed > nw.lit(now + CLOCK_SKEW)
-                yield _Rule(f"{name} in the future", name, late, Severity.QUARANTINED, remedy)
+                if not table.plans:
+                    late = typed > nw.lit(now + CLOCK_SKEW)
+                    yield _Rule(f"{name} in the future", name, late, Severity.QUARANTINED, remedy)
                 remedy = "kept; numbers are seconds since 1970: is 20170131 meant as a date? Write 2017-01-31"
                 yield _Rule(f"{name} before 1990", name, typed < nw.lit(ANCIENT), Severity.WARNING, remedy)
-    for name in table.key:
-        repeated = nw.col(SOURCE_ROW) > nw.col(_first_row(name))
+    if table.key:
+        repeated = nw.col(SOURCE_ROW) > nw.col(FIRST_ROW)
         remedy = "the first row is kept; remove the others"
-        yield _Rule(f"duplicate {name}", name, repeated, Severity.QUARANTINED, remedy)
+        yield _Rule(f"duplicate {', '.join(table.key)}", table.key[0], repeated, Severity.QUARANTINED, remedy)
 
 
 def _first_reason(rules: list[_Rule]) -> nw.Expr:

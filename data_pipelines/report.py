@@ -6,6 +6,7 @@ One object, two views: JSON for scripts (`quality.json`) and tables on the conso
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -83,6 +84,48 @@ class CleaningStep:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """Something in the demand series that was put right, or is kept although it says little.
+
+    Args:
+        name: what was found.
+        count: how often.
+        action: what was made of it.
+    """
+
+    name: str
+    count: int
+    action: str
+
+
+@dataclass(frozen=True)
+class DemandProfile:
+    """The demand series at a glance.
+
+    Args:
+        origin: `events`, or the file of the given table.
+        series: how many there are.
+        step_days: 1 for daily, 7 for weekly.
+        first_day: the first whole day (or week), ISO.
+        last_day: the last one.
+        zero_share: share of steps without demand, of those since each series' first row.
+        repairs: what was put right, with counts.
+        closed_days: days on which the shop sold nothing, or nearly so: not learnt, not scored.
+        partial_days: days that the data hold a part of only: left out.
+    """
+
+    origin: str
+    series: int
+    step_days: int
+    first_day: str
+    last_day: str
+    zero_share: float
+    repairs: tuple[Repair, ...] = ()
+    closed_days: tuple[str, ...] = ()
+    partial_days: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class QualityReport:
     """Everything that was found while preparing a data set."""
 
@@ -90,6 +133,7 @@ class QualityReport:
     tables: tuple[TableProfile, ...]
     checks: tuple[Check, ...]
     cleaning: tuple[CleaningStep, ...] = ()
+    demand: DemandProfile | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -102,6 +146,8 @@ class QualityReport:
             parts += [Text("findings", "bold"), *(line for check in self.checks for line in _finding(check))]
         if self.cleaning:
             parts.append(self._cleaning())
+        if self.demand:
+            parts.append(_demand(self.demand))
         return Group(*parts)
 
     def _tables(self) -> Grid:
@@ -119,6 +165,25 @@ class QualityReport:
         return grid
 
 
+def _demand(demand: DemandProfile) -> Grid:
+    grid = _grid("demand series", "what", "count>", "meaning")
+    unit = "days" if demand.step_days == 1 else "weeks"
+    steps = (date.fromisoformat(demand.last_day) - date.fromisoformat(demand.first_day)).days // demand.step_days + 1
+    zeros = f"{_percent(demand.zero_share)} of them without demand, counted from each series' beginning"
+    grid.add_row(*_cells("series", demand.series, f"from {demand.origin}"))
+    grid.add_row(*_cells(unit, steps, f"{demand.first_day} to {demand.last_day}; {zeros}"))
+    for name, listed, meaning in (
+        ("closed", demand.closed_days, "the shop sold nothing, or nearly so; neither learnt nor scored"),
+        ("partial", demand.partial_days, "the data begin or end within; left out"),
+    ):
+        if listed:
+            shown = ", ".join(listed[:_SHOWN_DAYS]) + (", …" if len(listed) > _SHOWN_DAYS else "")
+            grid.add_row(*_cells(f"{name} {unit}", len(listed), f"{shown}: {meaning}"))
+    for repair in demand.repairs:
+        grid.add_row(*_cells(repair.name, repair.count, repair.action))
+    return grid
+
+
 def _finding(check: Check) -> Iterator[RenderableType]:
     severity = (check.severity.value, _STYLES[check.severity])
     found = f" {check.table}: {check.name}: {check.count:,} ({_percent(check.share)})"
@@ -131,6 +196,7 @@ def _finding(check: Check) -> Iterator[RenderableType]:
 
 _STYLES = {Severity.ERROR: "bold red", Severity.QUARANTINED: "yellow", Severity.WARNING: "cyan"}
 _SHOWN_SAMPLES = 2
+_SHOWN_DAYS = 5
 
 
 def _grid(title: str, *headers: str) -> Grid:

@@ -22,6 +22,11 @@ SCORE = "score"
 WEEK_START = "week_start"
 DISPLAY_SHARE = "display_share"
 MAILER_SHARE = "mailer_share"
+UNIQUE_ID = "unique_id"
+DS = "ds"
+Y = "y"
+IN_STOCK = "in_stock"
+HOLIDAY = "holiday"
 SOURCE_ROW = "__source_row"  # 1 = the first data row of the file a row came from; only while data are being prepared
 REASON = "__reason"  # why a row is quarantined; null for a good row
 
@@ -41,6 +46,7 @@ class Kind(StrEnum):
     STRING = "string"
     TIMESTAMP = "timestamp"
     NUMBER = "number"
+    FLAG = "flag"
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,17 @@ class Table:
         name: file stem, e.g. `events` for `events.parquet` or `events.csv`.
         required: column name to kind; a missing one is an error.
         optional: column name to kind, checked when present. Any further column is kept as an attribute.
-        key: the columns that identify a row, empty where rows may repeat.
+        key: the columns that together identify a row, empty where rows may repeat.
+        nullable: required columns in which single values may be missing.
+        plans: whether times may lie in the future.
     """
 
     name: str
     required: dict[str, Kind]
     optional: dict[str, Kind]
     key: tuple[str, ...] = ()
+    nullable: tuple[str, ...] = ()
+    plans: bool = False
 
 
 EVENTS = Table(
@@ -74,6 +84,23 @@ EVENTS = Table(
 )
 ITEMS = Table("items", {ITEM_ID: Kind.STRING}, {PRICE: Kind.NUMBER}, (ITEM_ID,))
 USERS = Table("users", {USER_ID: Kind.STRING}, {}, (USER_ID,))
+DEMAND = Table(
+    "demand",
+    {UNIQUE_ID: Kind.STRING, DS: Kind.TIMESTAMP, Y: Kind.NUMBER},
+    {PRICE: Kind.NUMBER, IN_STOCK: Kind.FLAG},
+    key=(UNIQUE_ID, DS),
+    nullable=(Y,),
+    plans=True,
+)
+SERIES = Table("series", {UNIQUE_ID: Kind.STRING}, {PRICE: Kind.NUMBER}, (UNIQUE_ID,))
+FUTURE = Table(
+    "future",
+    {UNIQUE_ID: Kind.STRING, DS: Kind.TIMESTAMP},
+    {PRICE: Kind.NUMBER},
+    key=(UNIQUE_ID, DS),
+    plans=True,
+)
+PROMOTIONS = "promotions"  # the table of shares of stores per item and week
 
 # --- reserved indices of every id vocabulary (the convention of keras.layers.StringLookup) ---
 PADDING = 0  # no event, no item: masked everywhere

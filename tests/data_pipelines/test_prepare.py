@@ -11,8 +11,7 @@ import polars as pl
 import pytest
 
 from data_pipelines import prepare as module
-from data_pipelines.cleaning import CleaningConfig
-from data_pipelines.prepare import main, prepare
+from data_pipelines.prepare import PrepareConfig, main, prepare
 from data_pipelines.report import Severity
 from data_pipelines.schema import InputError
 
@@ -57,7 +56,7 @@ def write(folder: Path, tables: dict[str, pl.DataFrame]) -> Path:
 
 def run(folder: Path, out: Path, **settings: Any) -> dict[str, Any]:
     """Prepare and read everything back."""
-    prepare("tables", folder, out, CleaningConfig(**settings), NOW)
+    prepare("tables", folder, out, PrepareConfig(**settings), NOW)
     tables = {path.stem: pl.read_parquet(path) for path in out.glob("*.parquet")}
     documents = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
     return tables | documents
@@ -83,7 +82,13 @@ def test_the_folder_holds_what_the_contract_says(tmp_path: Path) -> None:
     duplicate = pl.read_parquet(tmp_path / "out" / "quarantine" / "items.parquet")
     assert duplicate.select("item_id", "source_row", "reason").rows() == [("milk", 5, "duplicate item_id")]
     manifest = out["manifest"]
-    assert manifest["tables"] == {"events": 4, "items": 3, "users": 4}
+    # all on one day: 1 tea, 2 + 1 + 1 milk
+    assert out["demand"].rows() == [("milk", START.date(), 4.0), ("tea", START.date(), 1.0)]
+    assert out["series"].select("unique_id", "item_id", "tags").rows() == [
+        ("milk", "milk", ["cold"]),
+        ("tea", "tea", ["hot", "leaf"]),
+    ]
+    assert manifest["tables"] == {"events": 4, "items": 3, "users": 4, "demand": 2, "series": 2}
     assert manifest["cleaning"] == {
         "duplicates": 1,
         "non_positive_quantity": 1,
@@ -255,7 +260,7 @@ def test_help_lists_settings_and_examples(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_default_data_set(tmp_path: Path) -> None:
     """The real data of the installed package, about ten seconds."""
-    report = prepare("complete-journey", None, tmp_path / "cj", CleaningConfig())
+    report = prepare("complete-journey", None, tmp_path / "cj", PrepareConfig())
     # Published size: 1,469,307 transactions, 92,331 products, 801 households with demographics
     assert {table.name: table.rows for table in report.tables} == {"events": 1_469_307, "items": 92_331, "users": 801}
     assert all(check.severity is Severity.WARNING for check in report.checks)
@@ -265,8 +270,14 @@ def test_the_default_data_set(tmp_path: Path) -> None:
         "non_positive_quantity": 8_869,
         "bulk_units": 13_520,
     }
-    assert manifest["tables"] == {"events": 1_446_918, "items": 92_310, "users": 2_467, "promotions": 1_184_798}
+    sizes = {"events": 1_446_918, "items": 92_310, "users": 2_467, "promotions": 1_184_798}
+    assert manifest["tables"] == sizes | {"demand": 1_031_671, "series": 68_236}
+    demand = manifest["demand"]
+    assert (demand["first_day"], demand["last_day"]) == ("2017-01-01", "2017-12-31")
+    assert demand["closed_days"] == ["2017-12-25"]  # the one day without a sale
     events = pl.scan_parquet(tmp_path / "cj" / "events.parquet")
+    units = events.select(pl.col("quantity").sum()).collect().item()
+    assert pl.read_parquet(tmp_path / "cj" / "demand.parquet")["y"].sum() == units
     # week 48 ends at 05:00 UTC on 27 November: no event lies between its last and the first of week 49
     gap = pl.col("timestamp").is_between(datetime(2017, 11, 27, 4, 28, 7), datetime(2017, 11, 27, 5, 8, 55))
     assert events.filter(gap).collect().is_empty()

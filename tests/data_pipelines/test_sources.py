@@ -129,7 +129,9 @@ def test_folders_that_hold_no_events_or_too_many(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a folder"):
         read_tables(tmp_path / "absent")
     write_csv(tmp_path, "user_id", name="users.csv")
-    with pytest.raises(InputError, match=r"neither events\.parquet nor events\.csv \(found users\.csv\)"):
+    with pytest.raises(
+        InputError, match=r"neither events\.parquet nor events\.csv, nor a demand table \(found users\.csv\)"
+    ):
         read_tables(tmp_path)
     write_csv(tmp_path, "user_id")
     EVENTS.write_parquet(tmp_path / "events.parquet")
@@ -201,7 +203,13 @@ def test_complete_journey_becomes_the_contract(package: Path) -> None:
     assert items["price"].to_list() == [2.0, None, None]  # median of 1.5 and 2.5
     assert items["manufacturer_id"].to_list() == ["5", "5", "6"]  # a name, not a size
     assert local(source.tables["users"]).select("user_id", "age").rows() == [(1, "65+")]
-    assert source.defaults == {"test_start": "2017-11-27T05:00:00", "validation_days": 28, "min_item_users": 5}
+    assert source.defaults == {
+        "test_start": "2017-11-27T05:00:00",
+        "validation_days": 28,
+        "min_item_users": 5,
+        "time_zone": "America/New_York",
+        "holiday_country": "US",
+    }
 
 
 def test_promotions_are_shares_of_the_stores(package: Path) -> None:

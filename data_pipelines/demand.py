@@ -1,0 +1,300 @@
+"""Demand series from the event log: units sold per item (or item and store) and day (or week).
+
+The table is sparse: a day without a row is a day without a sale. 92,000 items times a year would be 33 million rows, of
+which one in thirty says anything. `demand_panel.load_panel` puts the zeros in for the series that are looked at.
+
+Only purchases count, after cleaning (so without returns and without bulk items such as fuel). A day is a local one.
+Outliers are judged on whole series, without regard to time, like the cleaning steps.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+
+from data_pipelines.frames import Lazy, height, materialise, rows
+from data_pipelines.local_days import local_time, time_zone
+from data_pipelines.report import DemandProfile, Repair
+from data_pipelines.schema import (
+    DEMAND,
+    DS,
+    EVENT_TYPE,
+    ITEM_ID,
+    PRICE,
+    QUANTITY,
+    SERIES,
+    STORE_ID,
+    TIMESTAMP,
+    UNIQUE_ID,
+    EventType,
+    InputError,
+    Y,
+)
+from data_pipelines.trading_days import TradingDays, trading_days
+
+STEP_DAYS = {"daily": 1, "weekly": 7}
+OUTLIER_QUANTILE = 0.99
+UTC_NAME = "UTC"
+NO_STORE = "unknown"
+"""Stands for the store of a sale that names none."""
+
+
+@dataclass(frozen=True)
+class DemandSeriesConfig:
+    """Settings of the demand series that `supplytower data prepare` writes."""
+
+    demand_key: Literal["item", "item@store"] = "item"
+    """What a series is made from events for: an `item`, or an item in one store (`item@store`)."""
+    demand_frequency: Literal["daily", "weekly"] = "daily"
+    """Length of a step. Weeks begin on Monday and carry its date. A given demand table must be as frequent."""
+    demand_time_zone: str | None = None
+    """Whose midnight ends a day of the event log, e.g. Europe/Berlin; without one, the source's own, else UTC."""
+    demand_outlier_factor: float = 10.0
+    """What exceeds so many times the 99th percentile of the series' positive steps is lowered to it. 0: all is kept."""
+    demand_gaps: Literal["zero", "missing"] = "zero"
+    """What a day without a row means in a given demand table: `zero` demand, or not known (`missing`). More than four
+    weeks without a row are not known in any case."""
+
+    def __post_init__(self) -> None:
+        if self.demand_outlier_factor and self.demand_outlier_factor < 1:
+            raise InputError(
+                f"demand_outlier_factor={self.demand_outlier_factor} would cut ordinary days; at least 1, or 0 for off"
+            )
+        if self.demand_time_zone is not None:
+            time_zone(self.demand_time_zone)
+
+
+@dataclass(frozen=True)
+class DemandTables:
+    """Demand as it is written.
+
+    Args:
+        tables: `demand`, `series`, and `future` where there is one.
+        facts: what readers must know of them, for the manifest.
+        profile: their part of the quality report.
+    """
+
+    tables: dict[str, pl.DataFrame]
+    facts: dict[str, Any]
+    profile: DemandProfile
+
+
+def demand_from_events(
+    events: Lazy, items: pl.DataFrame, config: DemandSeriesConfig, zone_name: str | None
+) -> DemandTables | None:
+    """Make demand series from purchases.
+
+    Args:
+        events: cleaned events.
+        items: the items with their attributes.
+        config: the settings.
+        zone_name: the source's time zone, for `demand_time_zone` where it is not set.
+
+    Returns:
+        The tables; None where nothing was purchased.
+
+    Raises:
+        InputError: if series per store are asked for and the events have no stores.
+    """
+    sales = _sales(events, config, zone_name)
+    if sales is None:
+        return None
+    step_days = STEP_DAYS[config.demand_frequency]
+    days = _shop_days(sales, step_days)
+    demand, capped = cap_outliers(materialise(demand_series(sales, config)), config.demand_outlier_factor)
+    table: pl.DataFrame = demand.collect("polars").to_native()
+    series = _series(table, items, config.demand_key)
+    table = table.drop(name for name in (ITEM_ID, STORE_ID) if name in table.columns).sort(UNIQUE_ID, DS)
+    steps = table.group_by(UNIQUE_ID).agg(pl.col(DS).min()).select((days.last_day - pl.col(DS)).dt.total_days())
+    cells = int((steps.to_series() // step_days + 1).clip(0).sum())
+    inside = table.filter(pl.col(DS).is_between(days.first_day, days.last_day)).height
+    profile = DemandProfile(
+        origin="events",
+        series=series.height,
+        step_days=step_days,
+        first_day=str(days.first_day),
+        last_day=str(days.last_day),
+        zero_share=1 - inside / max(cells, 1),
+        repairs=_capped(capped, config.demand_outlier_factor),
+        closed_days=tuple(map(str, days.closed)),
+        partial_days=tuple(map(str, days.partial)),
+    )
+    numeric = [PRICE] if PRICE in table.columns else []
+    facts = demand_facts(profile, key=config.demand_key, gaps="zero", longest_gap_days=None, numeric=numeric)
+    return DemandTables({DEMAND.name: table, SERIES.name: series}, facts, profile)
+
+
+def demand_facts(
+    profile: DemandProfile,
+    *,
+    key: str | None,
+    gaps: str,
+    longest_gap_days: int | None,
+    numeric: list[str],
+    planned: tuple[str, ...] = (),
+    categorical: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """What the manifest says of the demand tables.
+
+    Args:
+        profile: their part of the quality report.
+        key: what a series is made for; None for a given table.
+        gaps: what a day without a row means, `zero` or `missing`.
+        longest_gap_days: more days than this without a row are not known in any case; None for no limit.
+        numeric: the numeric covariates.
+        planned: those of them whose future is known.
+        categorical: the categorical covariates, all of them planned.
+    """
+    return {
+        "from": profile.origin,
+        "key": key,
+        "step_days": profile.step_days,
+        "gaps": gaps,
+        "longest_gap_days": longest_gap_days,
+        "first_day": profile.first_day,
+        "last_day": profile.last_day,
+        "closed_days": list(profile.closed_days),
+        "partial_days": list(profile.partial_days),
+        "numeric": numeric,
+        "planned": list(planned),
+        "categorical": list(categorical),
+        "repairs": {repair.name: repair.count for repair in profile.repairs},
+    }
+
+
+# --- from events, on any engine ----------------------------------------------------------------------------------
+
+
+def demand_series(sales: Lazy, config: DemandSeriesConfig) -> Lazy:
+    """Add sales up.
+
+    Args:
+        sales: `item_id` (and `store_id`), the local day as `ds`, units as `y`, and `price` if there are any.
+        config: the settings.
+
+    Returns:
+        `unique_id`, `ds` (first day of the step), `y`, and `price` as the median unit price; and the ids of which
+        `unique_id` is made.
+    """
+    step = _monday(nw.col(DS)) if config.demand_frequency == "weekly" else nw.col(DS)
+    key = [ITEM_ID] if config.demand_key == "item" else [ITEM_ID, STORE_ID]
+    aggregates = [nw.col(Y).sum()]
+    if PRICE in sales.collect_schema():
+        aggregates.append(nw.col(PRICE).median())
+    added = sales.with_columns(step.alias(DS)).group_by(*key, DS).agg(*aggregates)
+    unique_id = nw.col(ITEM_ID) if len(key) == 1 else nw.concat_str(*key, separator="@")
+    measured = [name for name in (Y, PRICE) if name in added.collect_schema()]
+    return added.select(unique_id.alias(UNIQUE_ID), DS, *measured, *key)
+
+
+def cap_outliers(demand: Lazy, factor: float) -> tuple[Lazy, int]:
+    """Lower demand that is far beyond what its series ever sees: a wholesale order, a slipped digit.
+
+    Args:
+        demand: with `unique_id` and `y`.
+        factor: of the 99th percentile of the positive steps of the series; 0 for off.
+
+    Returns:
+        The table, and how many rows were lowered.
+    """
+    if not factor:
+        return demand, 0
+    limit, largest = "__limit", "__largest"
+    limits = (
+        demand.filter(nw.col(Y) > 0)
+        .group_by(UNIQUE_ID)
+        .agg(
+            (nw.col(Y).quantile(OUTLIER_QUANTILE, interpolation="linear") * factor).alias(limit),
+            nw.col(Y).max().alias(largest),
+        )
+    )
+    exceeded = materialise(limits.filter(nw.col(largest) > nw.col(limit)).select(UNIQUE_ID, limit))
+    if not height(exceeded):
+        return demand, 0
+    marked = demand.join(exceeded, on=UNIQUE_ID, how="left")
+    found = height(marked.filter(nw.col(Y) > nw.col(limit)))
+    lowered = nw.when(nw.col(Y) > nw.col(limit)).then(nw.col(limit)).otherwise(nw.col(Y))
+    return marked.with_columns(lowered.alias(Y)).drop(limit), found
+
+
+def _capped(found: int, factor: float) -> tuple[Repair, ...]:
+    action = f"lowered to {factor:g} times the 99th percentile of the series (demand_outlier_factor)"
+    return (Repair("outliers", found, action),) if found else ()
+
+
+def _sales(events: Lazy, config: DemandSeriesConfig, zone_name: str | None) -> Lazy | None:
+    """Purchases with their local day and units; None if there are none."""
+    names = events.collect_schema().names()
+    purchases = events.filter(nw.col(EVENT_TYPE) == nw.lit(EventType.PURCHASE.value))
+    keep = [ITEM_ID]
+    if config.demand_key == "item@store":
+        if STORE_ID not in names:
+            raise InputError("demand_key=item@store needs the column 'store_id' in events; add it, or use item")
+        purchases = purchases.with_columns(nw.col(STORE_ID).fill_null(NO_STORE))
+        keep.append(STORE_ID)
+    units = nw.lit(1.0)
+    if QUANTITY in names:
+        units = nw.col(QUANTITY).cast(nw.Float64).fill_null(1.0)
+    span = rows(purchases.select(first=nw.col(TIMESTAMP).min(), last=nw.col(TIMESTAMP).max()))[0]
+    if span["first"] is None:
+        return None
+    zone = time_zone(config.demand_time_zone or zone_name or UTC_NAME)
+    day = local_time(TIMESTAMP, zone, span["first"], span["last"]).dt.date()
+    price = [PRICE] if PRICE in names else []
+    sales = purchases.select(*keep, *price, day.alias(DS), units.alias(Y))
+    return materialise(sales.filter(nw.col(Y) > 0))
+
+
+def _monday(day: nw.Expr) -> nw.Expr:
+    """The Monday on or before a day."""
+    return day.dt.truncate("1w").cast(nw.Date)
+
+
+# --- the shop as a whole -----------------------------------------------------------------------------------------
+
+
+def _shop_days(sales: Lazy, step_days: int) -> TradingDays:
+    """Judge the days of an event log, where a day without events is one without sales."""
+    sold = {row[DS]: float(row[Y]) for row in rows(sales.group_by(DS).agg(nw.col(Y).sum()))}
+    sold = {(day.date() if isinstance(day, datetime) else day): units for day, units in sold.items()}
+    first, last = min(sold), max(sold)
+    days = _range(first, last, 1)
+    units = np.array([sold.get(day, 0.0) for day in days])
+    if step_days == 1:
+        return trading_days(days, units, 1)
+    mondays = _range(first - timedelta(days=first.weekday()), last, 7)
+    week = np.array([(day - mondays[0]).days // 7 for day in days])
+    found = trading_days(mondays, np.bincount(week, units, len(mondays)).astype(np.float64), 7)
+    return _whole_weeks(found, first, last)
+
+
+def _whole_weeks(found: TradingDays, first: date, last: date) -> TradingDays:
+    """Leave out a first and last week of which the log holds a part only."""
+    week = timedelta(days=7)
+    first_week, last_week, partial = found.first_day, found.last_day, set(found.partial)
+    if first_week < first and first_week < last_week:
+        partial.add(first_week)
+        first_week += week
+    if last_week + week - timedelta(days=1) > last and first_week < last_week:
+        partial.add(last_week)
+        last_week -= week
+    closed = tuple(day for day in found.closed if first_week <= day <= last_week)
+    return TradingDays(first_week, last_week, closed, tuple(sorted(partial)))
+
+
+def _range(first: date, last: date, step_days: int) -> list[date]:
+    return [first + timedelta(days=day) for day in range(0, (last - first).days + 1, step_days)]
+
+
+def _series(demand: pl.DataFrame, items: pl.DataFrame, key: str) -> pl.DataFrame:
+    """One row per series: its ids and the attributes of its item."""
+    ids = [UNIQUE_ID, ITEM_ID, *((STORE_ID,) if key != "item" else ())]
+    series = demand.select(ids).unique()
+    if series[UNIQUE_ID].n_unique() < series.height:
+        twice = series.filter(pl.col(UNIQUE_ID).is_duplicated())[UNIQUE_ID].min()
+        raise InputError(f"unique_id {twice!r} stands for two pairs of item and store; rename ids that contain '@'")
+    attributes = items.drop(name for name in (UNIQUE_ID, STORE_ID) if name in items.columns)
+    return series.join(attributes, on=ITEM_ID, how="left").sort(UNIQUE_ID)

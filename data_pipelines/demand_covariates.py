@@ -1,0 +1,225 @@
+"""What is known of every series beside its demand, on the panel's grid.
+
+From the demand table: prices, promotions, events; a value stands until the next one. What is the same for all series on
+a day (an event) also holds for those without a row. From promotions: the shares of stores with display or mailer, 0
+where nothing is on. From the calendar: holidays. Plans for the days after the last one come from the table `future`;
+where it says nothing, the last value stands, and a notice says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from data_pipelines.holiday_calendar import holiday_names
+from data_pipelines.panel import Category, FloatArray, IntArray
+from data_pipelines.schema import HOLIDAY, ITEM_ID, PROMOTIONS, UNIQUE_ID, WEEK_START
+
+NONE_WORDS = ("", "none", "null", "nan")
+"""Texts (in any case) that say that there is no event."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The panel's rows and columns.
+
+    Args:
+        first: day of the first column.
+        step_days: days per column.
+        n: series.
+        time: columns of demand.
+        total: columns of covariates; those after `time` are the future.
+    """
+
+    first: date
+    step_days: int
+    n: int
+    time: int
+    total: int
+
+    def day(self, column: int) -> date:
+        """First day of a column."""
+        return self.first + timedelta(days=column * self.step_days)
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Covariates as the panel has them, and what had to be assumed."""
+
+    numeric: FloatArray
+    numeric_names: tuple[str, ...]
+    planned: tuple[bool, ...]
+    categorical: IntArray
+    categories: tuple[Category, ...]
+    notices: tuple[str, ...]
+
+
+def covariates(
+    data: Path,
+    grid: Grid,
+    table: pl.DataFrame,
+    plans: pl.DataFrame,
+    series: pl.DataFrame,
+    facts: dict[str, Any],
+    country: str | None,
+) -> Covariates:
+    """Put all covariates on the grid.
+
+    Args:
+        data: the prepared folder, for promotions.
+        grid: rows and columns.
+        table: demand rows with `row` and `column`.
+        plans: rows of the future likewise.
+        series: `[n]` rows in the panel's order, with `row`.
+        facts: of the manifest.
+        country: whose holidays; None or empty for none.
+    """
+    notices: list[str] = []
+    rows = pl.concat([table, plans], how="diagonal_relaxed")
+    names = [name for name in facts["numeric"] if name in rows.columns]
+    planned = [name in facts["planned"] for name in names]
+    layers = [_numeric(rows, name, grid, notices if name in facts["planned"] else []) for name in names]
+    for name, layer in _promotions(data, grid, series, notices):
+        names.append(name)
+        planned.append(True)
+        layers.append(layer)
+    codes = [_categorical(rows, name, grid, notices) for name in facts["categorical"] if name in rows.columns]
+    if country and HOLIDAY not in facts["categorical"]:
+        codes.append(_holidays(country, grid))
+    return Covariates(
+        numeric=np.stack(layers, axis=-1) if layers else np.zeros((grid.n, grid.total, 0), np.float32),
+        numeric_names=tuple(names),
+        planned=tuple(planned),
+        categorical=np.stack([code for code, _ in codes], -1) if codes else np.zeros((grid.n, grid.total, 0), np.int32),
+        categories=tuple(category for _, category in codes),
+        notices=tuple(notices),
+    )
+
+
+def statics(series: pl.DataFrame) -> tuple[IntArray, tuple[Category, ...]]:
+    """Encode what never changes.
+
+    Args:
+        series: `[n]` rows with attributes.
+
+    Returns:
+        `[n, n_static]` codes (0 unknown) and their meaning, columns with few values first. A column with more values
+        than half the series has is left out: it names series rather than groups of them.
+    """
+    names = [name for name, kind in series.schema.items() if kind in (pl.String, pl.Boolean)]
+    names = [name for name in names if name not in (UNIQUE_ID, ITEM_ID)]
+    found = [
+        (name, *_codes(series[name])) for name in reversed(names)
+    ]  # of equals the later: tables go from fine to coarse
+    kept = [entry for entry in found if 1 <= len(entry[2].vocabulary) - 1 <= series.height / 2]
+    kept.sort(key=lambda entry: len(entry[2].vocabulary))
+    codes = [entry[1] for entry in kept]
+    static = np.stack(codes, axis=-1) if codes else np.zeros((series.height, 0), np.int32)
+    return static, tuple(entry[2] for entry in kept)
+
+
+# --- from the demand table -----------------------------------------------------------------------------------------
+
+
+def _numeric(rows: pl.DataFrame, name: str, grid: Grid, notices: list[str]) -> FloatArray:
+    """One numeric covariate `[n, total]`; a value stands until the next one, the first one also before."""
+    rows = rows.filter(pl.col(name).is_finite() & (pl.col("column") < grid.total))
+    values = np.full((grid.n, grid.total), np.nan, np.float32)
+    common = _common(rows, name)
+    if common is not None:
+        values[:, common["column"].to_numpy()] = common[name].to_numpy()
+    else:
+        values[rows["row"].to_numpy(), rows["column"].to_numpy()] = rows[name].to_numpy()
+    last = int(rows["column"].max()) if not rows.is_empty() else -1  # type: ignore[arg-type]
+    if last < grid.total - 1:
+        ahead = "its last value stands for the time after"
+        notices.append(f"{name} is planned until {grid.day(last)}; {ahead} (a table future can say better)")
+    return _filled(values)
+
+
+def _filled(values: FloatArray) -> FloatArray:
+    """Carry values forward along time, and the first one backward; rows without any stay NaN."""
+    known = np.isfinite(values)
+    column = np.where(known, np.arange(values.shape[1], dtype=np.int32), 0)
+    np.maximum.accumulate(column, axis=1, out=column)
+    np.maximum(column, known.argmax(axis=1)[:, None], out=column, casting="unsafe")
+    return np.take_along_axis(values, column, axis=1)
+
+
+def _categorical(rows: pl.DataFrame, name: str, grid: Grid, notices: list[str]) -> tuple[IntArray, Category]:
+    """One categorical covariate `[n, total]`; 0 where there is no row."""
+    rows = rows.filter(pl.col("column") < grid.total)
+    last = int(rows["column"].max())  # type: ignore[arg-type]
+    if last < grid.total - 1:
+        notices.append(
+            f"{name} is planned until {grid.day(last)}; none is assumed after (a table future can say better)"
+        )
+    found, category = _codes(rows[name])
+    rows = rows.select("row", "column", pl.Series(name, found))
+    codes = np.zeros((grid.n, grid.total), np.int32)
+    common = _common(rows, name)
+    if common is not None:
+        codes[:, common["column"].to_numpy()] = common[name].to_numpy()
+    else:
+        codes[rows["row"].to_numpy(), rows["column"].to_numpy()] = rows[name].to_numpy()
+    return codes, category
+
+
+def _common(rows: pl.DataFrame, name: str) -> pl.DataFrame | None:
+    """`column` and value, if on every day all series have the same."""
+    days = rows.group_by("column").agg(pl.col(name).min(), largest=pl.col(name).max())
+    same = days.select((pl.col(name) == pl.col("largest")).all()).item()
+    return days.select("column", name) if same else None
+
+
+def _codes(values: pl.Series) -> tuple[IntArray, Category]:
+    """Codes of text, 0 for none."""
+    text = values.cast(pl.String)
+    text = text.set(text.str.to_lowercase().is_in(NONE_WORDS).fill_null(value=False), None)
+    vocabulary: Sequence[str] = text.drop_nulls().unique().sort().to_list()
+    codes = text.cast(pl.Enum(vocabulary)).to_physical().cast(pl.Int32) + 1
+    return codes.fill_null(0).to_numpy(), Category(values.name, ("", *vocabulary))
+
+
+# --- promotions and holidays ---------------------------------------------------------------------------------------
+
+
+def _promotions(data: Path, grid: Grid, series: pl.DataFrame, notices: list[str]) -> list[tuple[str, FloatArray]]:
+    """Weekly promotions spread over their days, 0 where there are none."""
+    path = data / f"{PROMOTIONS}.parquet"
+    if ITEM_ID not in series.columns or not path.exists():
+        return []
+    table = pl.scan_parquet(path)
+    names = [name for name, kind in table.collect_schema().items() if kind.is_numeric()]
+    table = table.join(series.lazy().select("row", ITEM_ID), on=ITEM_ID)
+    # a week ends where the next one begins: the first one of a year may be short
+    starts = pl.scan_parquet(path).select(pl.col(WEEK_START).unique().sort()).collect()
+    length = (pl.col(WEEK_START).shift(-1) - pl.col(WEEK_START)).dt.total_days().fill_null(7).clip(1, 7)
+    weeks = starts.with_columns(length=length, start=(pl.col(WEEK_START) - grid.first).dt.total_days())
+    end = int((weeks["start"] + weeks["length"]).max() or 0)  # type: ignore[arg-type]
+    if end < grid.total * grid.step_days:
+        last = grid.first + timedelta(days=end - 1)
+        notices.append(f"{', '.join(names)}: no promotions are planned after {last}; none are assumed")
+    found = table.join(weeks.lazy(), on=WEEK_START).collect()
+    days = found["length"].to_numpy()
+    within = np.arange(days.sum()) - np.repeat(np.cumsum(days) - days, days)
+    day = np.repeat(found["start"].to_numpy(), days) + within
+    column, row = day // grid.step_days, np.repeat(found["row"].to_numpy(), days)
+    inside = (column >= 0) & (column < grid.total)
+    layers = []
+    for name in names:
+        values = np.zeros((grid.n, grid.total), np.float32)
+        share = np.repeat(found[name].fill_null(0).to_numpy(), days)[inside] / grid.step_days  # mean over the step
+        np.add.at(values, (row[inside], column[inside]), share)
+        layers.append((name, values))
+    return layers
+
+
+def _holidays(country: str, grid: Grid) -> tuple[IntArray, Category]:
+    names = pl.Series(HOLIDAY, holiday_names(country, grid.first, grid.total, grid.step_days), dtype=pl.String)
+    codes, category = _codes(names)
+    return np.repeat(codes[None, :], grid.n, axis=0), category
