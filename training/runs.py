@@ -95,9 +95,7 @@ def finished_run(path: Path, data: Path, kind: type[C], command: str) -> C:
         InputError: if there is no finished run, or it was trained on other data.
     """
     if not (path / MODEL).exists():
-        raise InputError(
-            f"{path}: no trained model there; finish `supplytower train {command} --out {path} --resume`"
-        )
+        raise InputError(f"{path}: no trained model there; finish `supplytower train {command} --out {path} --resume`")
     _require_data(path, data)
     return resolve(kind, file=path / CONFIG)
 

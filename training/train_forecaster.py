@@ -104,7 +104,12 @@ def train(
     )
     place = _Place(config, device, out, board)
     _, state = choose_rounds(panel.until(test_start), levels, place, after_round)
-    record = {"rounds": state.best_round, "validation": -state.best, "monitor": config.monitor, "history": state.history}
+    record = {
+        "rounds": state.best_round,
+        "validation": -state.best,
+        "monitor": config.monitor,
+        "history": state.history,
+    }
     known = panel if config.final else panel.until(test_start)
     forecaster = train_members(known, state.best_round, place)
     runs.update_metrics(out, "training", record)
@@ -148,7 +153,9 @@ def choose_rounds(
     def validate(model: DemandLSTM) -> Logs:
         return validation_figures(LSTMForecaster([model]), panel, origins, levels)
 
-    model, state = _train_phase(panel.until(origins[0]), "search", config.seed, _rounds(config), place, validate, after_round)
+    model, state = _train_phase(
+        panel.until(origins[0]), "search", config.seed, _rounds(config), place, validate, after_round
+    )
     return LSTMForecaster([model]), state
 
 
