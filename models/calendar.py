@@ -1,80 +1,59 @@
 """The calendar as features, computed from the day number inside the graph: a client sends a date and nothing else.
 
-Weekday, day of the month and time of the year are exact for any date; holidays come from a table of the `holidays`
-library (offline, by rule) that becomes part of the model.
+The table behind it, `models.forecasting.calendar`, becomes part of the model: weekday, time of the month and the year,
+and how near which holiday is.
 """
 
-from datetime import date, timedelta
 from typing import Any
 
-import holidays
 import keras
 import numpy as np
 from keras import ops
 
+from models.forecasting.calendar import Calendar as CalendarTable
+
 Tensor = Any
-EPOCH = date(1970, 1, 1)
-FIRST_YEAR, LAST_YEAR = 2005, 2045
-NEAR = 7
-HOLIDAY_DIM = 8
-CALENDAR_WIDTH = 7 + 2 + 4 + 2 + HOLIDAY_DIM
-
-
-def holiday_table(
-    country: str = "US", first_year: int = FIRST_YEAR, last_year: int = LAST_YEAR
-) -> tuple[Any, int, int]:
-    """Which holiday each day is.
-
-    Returns:
-        `[days]` int32 codes (0 is none), the first day's number since 1970-01-01, and the number of codes.
-    """
-    first = (date(first_year, 1, 1) - EPOCH).days
-    last = (date(last_year, 12, 31) - EPOCH).days
-    table = np.zeros(last - first + 1, np.int32)
-    named = holidays.country_holidays(country, years=range(first_year, last_year + 1), observed=False)
-    names = sorted(set(named.values()))
-    for day, name in named.items():
-        table[(day - EPOCH).days - first] = names.index(name) + 1
-    return table, first, len(names) + 1
+FIRST_DAY, LAST_DAY = 9_131, 27_393
+"""1995-01-01 and 2044-12-31, in days since 1970-01-01; further days take the features of the nearest of them."""
+DIM = 8
+NEAR_DAYS = 7.0
 
 
 @keras.saving.register_keras_serializable(package="supplytower")
 class Calendar(keras.layers.Layer):
-    """Features of days since 1970-01-01.
+    """Features of days.
 
     Args:
-        country: whose holidays, a code of the `holidays` library.
+        country: whose holidays, as `models.forecasting.calendar` knows it; None for none.
     """
 
-    def __init__(self, country: str = "US", **kwargs: Any):
+    def __init__(self, country: str | None = "US", **kwargs: Any):
         super().__init__(**kwargs)
         self.country = country
-        self.table, self.first_day, codes = holiday_table(country)
-        days = np.flatnonzero(self.table)
-        position = np.arange(len(self.table))
-        next_one = np.searchsorted(days, position).clip(max=len(days) - 1)
-        self.until = np.minimum(np.maximum(days[next_one] - position, 0), NEAR).astype(np.float32)
-        last_one = (np.searchsorted(days, position, side="right") - 1).clip(min=0)
-        self.since = np.minimum(np.maximum(position - days[last_one], 0), NEAR).astype(np.float32)
-        self.holiday = keras.layers.Embedding(codes, HOLIDAY_DIM, name="holiday")
+        table = CalendarTable(country)
+        columns = table.features(FIRST_DAY, LAST_DAY - FIRST_DAY + 1, 1).T
+        named = dict(zip(table.names, columns, strict=True))
+        year = 2.0 * np.pi * (named["week_of_year"] * 7 + 3.5) / 365.25
+        month = 2.0 * np.pi * named["day_of_month"] / 31.0
+        waves = [np.sin(year), np.cos(year), np.sin(2 * year), np.cos(2 * year), np.sin(month), np.cos(month)]
+        self.numbers = np.concatenate([np.eye(7)[named["weekday"].astype(int)].T, waves]).T.astype(np.float32)
+        if country:
+            distance = named["days_from_holiday"]
+            self.holiday = named["holiday"].astype(np.int32)
+            on, near = distance == 0, np.maximum(1.0 - np.abs(distance) / NEAR_DAYS, 0.0)
+            self.closeness = np.stack([on, near * (distance < 0), near * (distance > 0)], axis=1).astype(np.float32)
+            codes = int(self.holiday.max()) + 1
+            self.embeddings = [keras.layers.Embedding(codes, DIM, name=name) for name in ("on", "before", "after")]
 
     def call(self, day: Tensor) -> Tensor:
-        """`[batch, time]` days to `[batch, time, CALENDAR_WIDTH]`."""
-        weekday = (day + 3) % 7  # 1970-01-01 was a Thursday; 0 is Monday
-        row = ops.clip(day - self.first_day, 0, len(self.table) - 1)
-        year = ops.cast(day, "float32") / 365.2425 * (2.0 * np.pi)
-        ordinal = ops.cast(ops.take(self._day_of_month, row), "float32")
-        near = [1.0 - ops.take(table, row) / NEAR for table in (self.until, self.since)]
-        waves = [ops.sin(year), ops.cos(year), ops.sin(2.0 * year), ops.cos(2.0 * year)]
-        month = ordinal / 31.0 * (2.0 * np.pi)
-        numbers = ops.stack([*waves, ops.sin(month), ops.cos(month), *near], axis=-1)
-        return ops.concatenate([ops.one_hot(weekday, 7), numbers, self.holiday(ops.take(self.table, row))], axis=-1)
-
-    @property
-    def _day_of_month(self) -> Any:
-        first = EPOCH + timedelta(self.first_day)
-        month = np.datetime64(first) + np.arange(len(self.table))
-        return (month - month.astype("datetime64[M]")).astype(np.int32) + 1
+        """`[batch, time]` days since 1970-01-01 to `[batch, time, features]`."""
+        row = ops.clip(day, FIRST_DAY, LAST_DAY) - FIRST_DAY
+        numbers = ops.take(self.numbers, row, axis=0)
+        if not self.country:
+            return numbers
+        code, closeness = ops.take(self.holiday, row), ops.take(self.closeness, row, axis=0)
+        holidays = sum(layer(code) * closeness[..., i : i + 1] for i, layer in enumerate(self.embeddings))
+        return ops.concatenate([numbers, closeness, holidays], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""

@@ -63,6 +63,7 @@ class DemandLSTM(keras.Model):
         static_dropout: probability that a static category is hidden in a training step.
         history_dropout: probability that a training window is cut to a few days, as if the product were new.
         head: loss of the mean, one of `HEADS`.
+        country: whose holidays the calendar knows.
         use_cudnn: force (or forbid) the cuDNN kernel.
     """
 
@@ -84,6 +85,7 @@ class DemandLSTM(keras.Model):
         static_dropout: float = 0.1,
         history_dropout: float = 0.1,
         head: str = "negative_binomial",
+        country: str | None = "US",
         use_cudnn: bool | str = "auto",
         **kwargs: Any,
     ):
@@ -105,13 +107,14 @@ class DemandLSTM(keras.Model):
             "static_dropout": static_dropout,
             "history_dropout": history_dropout,
             "head": head,
+            "country": country,
             "use_cudnn": use_cudnn,
         }
         self.horizon, self.levels, self.planned = horizon, tuple(levels), tuple(planned)
         self.context, self.season, self.year, self.step_days = context, season, year, step_days
         self.static_dropout, self.history_dropout, self.head = static_dropout, history_dropout, head
         self.history = year + max(context, max(WEEKS) * season) + season  # steps that are looked at
-        self.calendar = Calendar(name="calendar")
+        self.calendar = Calendar(country, name="calendar")
         self.static_embeddings = [
             keras.layers.Embedding(size, dim, name=f"static_{i}") for i, size in enumerate(static_sizes)
         ]

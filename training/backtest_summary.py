@@ -1,0 +1,266 @@
+"""From forecasts to figures: metrics per model and origin, what was chosen before the test, and how it stood in it.
+
+All choices are made on the origins before the test. Where the blend is itself judged there, its weights come from the
+other origins (leave one out), so that it has no advantage over models without weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from data_pipelines.panel import Panel
+from models.forecasting.blend import blend, blend_weights
+from models.forecasting.demand_class import CLASSES, demand_classes
+from models.forecasting.forecaster import Forecast
+from training.forecast_metrics import (
+    FloatArray,
+    Sums,
+    hierarchy,
+    pinball,
+    point_metrics,
+    quantile_metrics,
+    wrmsse,
+)
+
+LSTM, BLEND, BY_CLASS = "lstm", "blend", "champion by class"
+MIN_SHARE_FOR_CHAMPION = 0.005
+COLD_DAYS = 28
+Plain = Any
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A point in time from which forecasts are made.
+
+    Args:
+        step: column of the panel that is forecast first.
+        day: its date, ISO.
+        test: whether it is the test.
+    """
+
+    step: int
+    day: str
+    test: bool
+
+
+class KeptLike(Protocol):
+    """A forecast, the seconds it took, and the members' means."""
+
+    forecast: Forecast
+    seconds: float
+    members: Any
+
+
+Kepts = Mapping[int, Mapping[str, KeptLike]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One origin with all that is needed to judge forecasts there.
+
+    Args:
+        past: the panel until the origin.
+        actual: `[n, horizon]`.
+        levels: sums for WRMSSE.
+        classes: `[n]` class of every series' past demand.
+    """
+
+    past: Panel
+    actual: FloatArray
+    levels: list[Sums]
+    classes: Any
+
+    def error(self, mean: FloatArray) -> float:
+        """WRMSSE, the mean over the levels."""
+        return wrmsse(self.past, self.actual, mean, self.levels)["mean"]
+
+
+def summarise(
+    panel: Panel, origins: Sequence[Origin], kept: Kepts, level_names: Sequence[str], horizon: int
+) -> dict[str, Any]:
+    """Measure everything.
+
+    Args:
+        panel: the series, with what followed each origin.
+        origins: the last one is the test.
+        kept: forecasts by origin step and model.
+        level_names: sums for WRMSSE.
+        horizon: steps ahead.
+
+    Returns:
+        Plain data: `origins`, `levels`, `models` (figures per model: `validation` means over the earlier origins,
+        `test`, and `windows`), `blend` (weights), `classes` (sizes and champions), `champion`, `seeds`.
+    """
+    levels = hierarchy(panel, level_names)
+    windows = {origin.step: _window(panel, origin, levels, horizon) for origin in origins}
+    forecasts = {step: {name: one.forecast for name, one in some.items()} for step, some in kept.items()}
+    validation, test = [origin.step for origin in origins[:-1]], origins[-1].step
+    names = list(forecasts[test])
+    weights = _add_blend(forecasts, windows, validation, test, names)
+    champions = _add_champions(forecasts, windows, validation, test, names)
+    models = {}
+    for name in forecasts[test]:
+        measured = {step: _figures(windows[step], forecasts[step][name]) for step in windows}
+        seconds = [kept[step][name].seconds for step in windows if name in kept[step]]
+        models[name] = {
+            "validation": _average([measured[step] for step in validation]),
+            "test": measured[test],
+            "windows": {origin.day: measured[origin.step] for origin in origins},
+            "seconds": float(np.mean(seconds)) if seconds else None,
+        }
+    champion = min(models, key=lambda name: models[name]["validation"]["wrmsse"]["mean"])
+    classes = windows[test].classes
+    return {
+        "series": len(panel),
+        "horizon": horizon,
+        "step_days": panel.step_days,
+        "origins": [vars(origin) for origin in origins],
+        "levels": [level.name for level in levels],
+        "models": models,
+        "champion": champion,
+        "blend": weights,
+        "classes": {
+            name: {"series": int((classes == name).sum()), "champion": champions.get(name)} for name in CLASSES
+        },
+        "seeds": _seeds(windows, kept, validation, test),
+    }
+
+
+def _window(panel: Panel, origin: Origin, levels: list[Sums], horizon: int) -> Window:
+    past = panel.until(origin.step)
+    actual = panel.demand[:, origin.step : origin.step + horizon]
+    return Window(past, actual, levels, demand_classes(past.demand))
+
+
+def _figures(window: Window, forecast: Forecast) -> dict[str, Any]:
+    past, actual = window.past, window.actual
+    season = 7 if past.step_days == 1 else 1
+    figures: dict[str, Any] = {"wrmsse": wrmsse(past, actual, forecast.mean, window.levels)}
+    figures |= point_metrics(past.demand, actual, forecast.mean, season)
+    figures |= quantile_metrics(actual, forecast.quantiles, forecast.levels)
+    figures["by_class"] = {
+        name: _part(window, forecast, window.classes == name) for name in CLASSES if (window.classes == name).any()
+    }
+    cold = np.isfinite(past.demand).sum(axis=1) <= COLD_DAYS
+    if cold.any():
+        figures["cold"] = _part(window, forecast, cold)
+    error = np.abs(actual - forecast.mean)
+    figures["by_step"] = np.nanmean(error, axis=0).tolist()
+    weekday = (past.first_day + past.step_days * (past.time + np.arange(actual.shape[1])) + 3) % 7
+    figures["by_weekday"] = [
+        float(np.nanmean(error[:, weekday == day])) if (weekday == day).any() else None for day in range(7)
+    ]
+    figures["calibration"] = [
+        float((actual <= forecast.quantiles[..., i])[np.isfinite(actual)].mean()) for i in range(len(forecast.levels))
+    ]
+    return figures
+
+
+def _part(window: Window, forecast: Forecast, rows: Any) -> dict[str, float]:
+    """Errors of some of the series."""
+    actual, quantiles = window.actual[rows], forecast.quantiles[rows]
+    points = point_metrics(window.past.demand[rows], actual, forecast.mean[rows])
+    return {
+        "series": int(rows.sum()),
+        **{name: points[name] for name in ("mae", "wape", "rmsse", "bias")},
+        "pinball": float(pinball(actual, quantiles, forecast.levels).mean()),
+    }
+
+
+def _average(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean of plain figures over the origins."""
+    first = measured[0]
+    numbers = [name for name, value in first.items() if isinstance(value, float)]
+    result: dict[str, Any] = {name: float(np.mean([one[name] for one in measured])) for name in numbers}
+    result["wrmsse"] = {key: float(np.mean([one["wrmsse"][key] for one in measured])) for key in first["wrmsse"]}
+    result["wrmsse_spread"] = float(np.std([one["wrmsse"]["mean"] for one in measured]))
+    return result
+
+
+# --- choices -----------------------------------------------------------------------------------------------------
+
+
+def _add_blend(
+    forecasts: dict[int, dict[str, Forecast]],
+    windows: dict[int, Window],
+    validation: list[int],
+    test: int,
+    names: list[str],
+) -> dict[str, float]:
+    """Add the blend's forecasts, each with weights from the other origins; returns the weights used in the test."""
+    if len(names) < 2:
+        return {}
+
+    def weights(steps: list[int]) -> FloatArray:
+        means = [np.stack([forecasts[step][name].mean for name in names]) for step in steps]
+        return blend_weights(
+            means,
+            [windows[step].actual for step in steps],
+            [_error_weight(windows[step]) for step in steps],
+        )
+
+    for step in (*validation, test):
+        others = [other for other in validation if other != step] or validation
+        forecasts[step][BLEND] = blend([forecasts[step][name] for name in names], weights(others))
+    return dict(zip(names, weights(validation).tolist(), strict=True))
+
+
+def _error_weight(window: Window) -> FloatArray:
+    """What a squared error of each series counts, `[n]`: money over squared scale, as in WRMSSE."""
+    from training.forecast_metrics import naive_scales, value_weights
+
+    _, scale = naive_scales(window.past.demand)
+    return value_weights(window.past) / np.maximum(scale, 1e-9)
+
+
+def _add_champions(
+    forecasts: dict[int, dict[str, Forecast]],
+    windows: dict[int, Window],
+    validation: list[int],
+    test: int,
+    names: list[str],
+) -> dict[str, str]:
+    """Add the forecasts of each class's best model on the other origins; returns the choice used in the test."""
+
+    def choose(steps: list[int]) -> dict[str, str]:
+        chosen = {}
+        for kind in CLASSES:
+            errors = {
+                name: np.mean([_class_error(windows[step], forecasts[step][name], kind) for step in steps])
+                for name in names
+            }
+            chosen[kind] = min(errors, key=lambda name: (errors[name], name))
+        return chosen
+
+    for step in (*validation, test):
+        others = [other for other in validation if other != step] or validation
+        chosen = choose(others)
+        mean = forecasts[step][names[0]].mean.copy()
+        quantiles = forecasts[step][names[0]].quantiles.copy()
+        for kind, name in chosen.items():
+            rows = windows[step].classes == kind
+            mean[rows], quantiles[rows] = forecasts[step][name].mean[rows], forecasts[step][name].quantiles[rows]
+        forecasts[step][BY_CLASS] = Forecast(mean, quantiles, forecasts[step][names[0]].levels)
+    return choose(validation)
+
+
+def _class_error(window: Window, forecast: Forecast, kind: str) -> float:
+    """Money-weighted squared scaled error of the series of a class."""
+    rows = window.classes == kind
+    if not rows.any():
+        return 0.0
+    squared = np.nanmean(np.square(window.actual[rows] - forecast.mean[rows]), axis=1)
+    return float(np.nansum(squared * _error_weight(window)[rows]))
+
+
+def _seeds(windows: dict[int, Window], kept: Kepts, validation: list[int], test: int) -> dict[str, Any] | None:
+    """WRMSSE of every member of the LSTM alone: how much luck is in one training."""
+    if LSTM not in kept[test] or kept[test][LSTM].members is None:
+        return None
+    by_step = {step: [windows[step].error(mean) for mean in kept[step][LSTM].members] for step in windows}
+    return {
+        "validation": np.mean([by_step[step] for step in validation], axis=0).tolist(),
+        "test": by_step[test],
+    }
