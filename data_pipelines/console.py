@@ -5,9 +5,11 @@ one line and exit status 2, an interruption is status 130; a traceback means tha
 """
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from rich.console import Console
@@ -104,3 +106,17 @@ def progress(shown_on: Console = console) -> Progress:
         TimeRemainingColumn(),
         console=shown_on,
     )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep a part's own messages and bar out of the whole's, and TensorFlow's on how often it traces a new model."""
+    logger = logging.getLogger("tensorflow")
+    was_quiet, level = console.quiet, logger.level
+    console.quiet = True
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        console.quiet = was_quiet
+        logger.setLevel(level)

@@ -11,21 +11,23 @@ from typing import Any, Protocol
 import numpy as np
 
 from data_pipelines.panel import Panel
-from models.forecasting.blend import blend, blend_weights
-from models.forecasting.demand_class import CLASSES, demand_classes
+from models.forecasting.blend import Blend, ClassChampions, champions
+from models.forecasting.demand_class import DemandClass, classify
 from models.forecasting.forecaster import Forecast
 from training.forecast_metrics import (
     FloatArray,
     Sums,
     hierarchy,
+    naive_scales,
     pinball,
     point_metrics,
     quantile_metrics,
+    value_weights,
     wrmsse,
 )
 
 LSTM, BLEND, BY_CLASS = "lstm", "blend", "champion by class"
-MIN_SHARE_FOR_CHAMPION = 0.005
+CLASSES = tuple(kind.value for kind in DemandClass)
 COLD_DAYS = 28
 Plain = Any
 
@@ -97,9 +99,8 @@ def summarise(
     windows = {origin.step: _window(panel, origin, levels, horizon) for origin in origins}
     forecasts = {step: {name: one.forecast for name, one in some.items()} for step, some in kept.items()}
     validation, test = [origin.step for origin in origins[:-1]], origins[-1].step
-    names = list(forecasts[test])
-    weights = _add_blend(forecasts, windows, validation, test, names)
-    champions = _add_champions(forecasts, windows, validation, test, names)
+    weights = _add_blend(forecasts, windows, validation, test)
+    by_class = _add_champions(forecasts, windows, validation, test)
     models = {}
     for name in forecasts[test]:
         measured = {step: _figures(windows[step], forecasts[step][name]) for step in windows}
@@ -122,7 +123,7 @@ def summarise(
         "champion": champion,
         "blend": weights,
         "classes": {
-            name: {"series": int((classes == name).sum()), "champion": champions.get(name)} for name in CLASSES
+            name: {"series": int((classes == name).sum()), "champion": by_class.get(name)} for name in CLASSES
         },
         "seeds": _seeds(windows, kept, validation, test),
     }
@@ -131,7 +132,7 @@ def summarise(
 def _window(panel: Panel, origin: Origin, levels: list[Sums], horizon: int) -> Window:
     past = panel.until(origin.step)
     actual = panel.demand[:, origin.step : origin.step + horizon]
-    return Window(past, actual, levels, demand_classes(past.demand))
+    return Window(past, actual, levels, classify(past.demand).label)
 
 
 def _figures(window: Window, forecast: Forecast) -> dict[str, Any]:
@@ -183,67 +184,61 @@ def _average(measured: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _add_blend(
-    forecasts: dict[int, dict[str, Forecast]],
-    windows: dict[int, Window],
-    validation: list[int],
-    test: int,
-    names: list[str],
+    forecasts: dict[int, dict[str, Forecast]], windows: dict[int, Window], validation: list[int], test: int
 ) -> dict[str, float]:
     """Add the blend's forecasts, each with weights from the other origins; returns the weights used in the test."""
+    names = list(forecasts[test])
     if len(names) < 2:
         return {}
 
-    def weights(steps: list[int]) -> FloatArray:
-        means = [np.stack([forecasts[step][name].mean for name in names]) for step in steps]
-        return blend_weights(
-            means,
-            [windows[step].actual for step in steps],
-            [_error_weight(windows[step]) for step in steps],
-        )
+    def fit(steps: list[int]) -> Blend:
+        members = {name: _joined([forecasts[step][name] for step in steps]) for name in names}
+        actual = np.concatenate([windows[step].actual for step in steps])
+        return Blend.of(members, actual, series_weight=np.concatenate([_error_weight(windows[step]) for step in steps]))
 
-    for step in (*validation, test):
-        others = [other for other in validation if other != step] or validation
-        forecasts[step][BLEND] = blend([forecasts[step][name] for name in names], weights(others))
-    return dict(zip(names, weights(validation).tolist(), strict=True))
+    blends = {step: fit(_others(step, validation)) for step in (*validation, test)}
+    for step, blend in blends.items():
+        forecasts[step][BLEND] = blend.combine({name: forecasts[step][name] for name in names})
+    return dict(blends[test].weights[""])
+
+
+def _joined(forecasts: list[Forecast]) -> Forecast:
+    """The same series at several origins, one below the other."""
+    means, quantiles = ([getattr(one, part) for one in forecasts] for part in ("mean", "quantiles"))
+    return Forecast(np.concatenate(means), np.concatenate(quantiles), forecasts[0].levels)
+
+
+def _others(step: int, validation: list[int]) -> list[int]:
+    """The origins that choices for this one are made on."""
+    return [other for other in validation if other != step] or validation
 
 
 def _error_weight(window: Window) -> FloatArray:
     """What a squared error of each series counts, `[n]`: money over squared scale, as in WRMSSE."""
-    from training.forecast_metrics import naive_scales, value_weights
-
     _, scale = naive_scales(window.past.demand)
-    return value_weights(window.past) / np.maximum(scale, 1e-9)
+    return np.where(scale > 0, value_weights(window.past) / np.maximum(scale, 1e-9), 0.0)
 
 
 def _add_champions(
-    forecasts: dict[int, dict[str, Forecast]],
-    windows: dict[int, Window],
-    validation: list[int],
-    test: int,
-    names: list[str],
+    forecasts: dict[int, dict[str, Forecast]], windows: dict[int, Window], validation: list[int], test: int
 ) -> dict[str, str]:
     """Add the forecasts of each class's best model on the other origins; returns the choice used in the test."""
+    names = [name for name in forecasts[test] if name != BLEND]
 
     def choose(steps: list[int]) -> dict[str, str]:
-        chosen = {}
-        for kind in CLASSES:
-            errors = {
-                name: np.mean([_class_error(windows[step], forecasts[step][name], kind) for step in steps])
-                for name in names
+        errors = {
+            name: {
+                kind: float(np.mean([_class_error(windows[step], forecasts[step][name], kind) for step in steps]))
+                for kind in CLASSES
             }
-            chosen[kind] = min(errors, key=lambda name: (errors[name], name))
-        return chosen
+            for name in names
+        }
+        return champions(errors)
 
-    for step in (*validation, test):
-        others = [other for other in validation if other != step] or validation
-        chosen = choose(others)
-        mean = forecasts[step][names[0]].mean.copy()
-        quantiles = forecasts[step][names[0]].quantiles.copy()
-        for kind, name in chosen.items():
-            rows = windows[step].classes == kind
-            mean[rows], quantiles[rows] = forecasts[step][name].mean[rows], forecasts[step][name].quantiles[rows]
-        forecasts[step][BY_CLASS] = Forecast(mean, quantiles, forecasts[step][names[0]].levels)
-    return choose(validation)
+    chosen = {step: choose(_others(step, validation)) for step in (*validation, test)}
+    for step, choice in chosen.items():
+        forecasts[step][BY_CLASS] = ClassChampions(choice, names[0]).combine(forecasts[step], windows[step].classes)
+    return chosen[test]
 
 
 def _class_error(window: Window, forecast: Forecast, kind: str) -> float:

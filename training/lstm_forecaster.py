@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipelines import demand_windows
-from data_pipelines.panel import Panel
+from data_pipelines.panel import FloatArray, Panel
 from data_pipelines.schema import InputError
 from models.demand_lstm import DemandLSTM
 from models.forecasting.forecaster import Forecast, proper
@@ -111,6 +111,11 @@ class RefittedLSTM:
     def predict(self, horizon: int) -> Forecast:
         """Forecast the steps after the panel's end."""
         return self.forecaster.forecast(self.panel, horizon)
+
+    def predict_members(self, horizon: int) -> FloatArray:
+        """The mean forecasts of every member alone, `[members, n, horizon]`."""
+        alone = [LSTMForecaster([member]).forecast(self.panel, horizon) for member in self.forecaster.members]
+        return np.stack([one.mean for one in alone])
 
 
 def average(outputs: Sequence[dict[str, Any]]) -> tuple[Any, Any]:

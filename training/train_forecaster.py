@@ -102,7 +102,7 @@ def train(
         f"{len(panel):,} series of {panel.time:,} steps; chosen on {config.validation_windows} windows before step "
         f"{test_start}, trained on {end:,} steps; {device.description}"
     )
-    place = _Place(config, device, out, board)
+    place = Place(config, device, out, board)
     _, state = choose_rounds(panel.until(test_start), levels, place, after_round)
     record = {
         "rounds": state.best_round,
@@ -127,7 +127,7 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Settings, device and folder of a run."""
 
     config: ForecasterConfig
@@ -137,7 +137,7 @@ class _Place:
 
 
 def choose_rounds(
-    panel: Panel, levels: list[Sums], place: _Place, after_round: AfterRound = lambda round, figures: None
+    panel: Panel, levels: list[Sums], place: Place, after_round: AfterRound = lambda round, figures: None
 ) -> tuple[LSTMForecaster, Progressed]:
     """Train on what was known before the validation windows, and find how many rounds are best.
 
@@ -159,7 +159,7 @@ def choose_rounds(
     return LSTMForecaster([model]), state
 
 
-def train_members(panel: Panel, rounds: int, place: _Place) -> LSTMForecaster:
+def train_members(panel: Panel, rounds: int, place: Place) -> LSTMForecaster:
     """Train every member from fresh weights on all of a panel.
 
     Args:
@@ -176,7 +176,7 @@ def _train_phase(
     name: str,
     seed: int,
     rounds: int,
-    place: _Place,
+    place: Place,
     validate: Callable[[DemandLSTM], Logs] | None = None,
     after_round: AfterRound = lambda round, figures: None,
 ) -> tuple[DemandLSTM, Progressed]:

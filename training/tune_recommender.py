@@ -12,7 +12,6 @@ that was under way from its last checkpoint.
 """
 
 import fcntl
-import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -226,7 +225,7 @@ def _run_trial(search: _Search, study: optuna.Study, trial: optuna.Trial, advanc
             raise optuna.TrialPruned
 
     try:
-        with _quiet():
+        with terminal.quiet():
             train(search.data, folder, search.config(trial.params), resume=True, after_round=after_round)
         record = runs.read_metrics(folder)["training"]
         trial.set_user_attr(ROUND, record["rounds"])
@@ -239,20 +238,6 @@ def _run_trial(search: _Search, study: optuna.Study, trial: optuna.Trial, advanc
     (folder / runs.MODEL).unlink(missing_ok=True)
     keras.utils.clear_session()
     return figure
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep a trial's own messages and bar out of the search's, and TensorFlow's on how often it traces a new model."""
-    logger = logging.getLogger("tensorflow")
-    quiet, level = terminal.console.quiet, logger.level
-    terminal.console.quiet = True
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        terminal.console.quiet = quiet
-        logger.setLevel(level)
 
 
 # --- what was found ----------------------------------------------------------------------------------------------

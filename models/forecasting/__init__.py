@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+from models.forecasting.arima import ARIMAForecaster
 from models.forecasting.boosting import LightGBM, XGBoost
 from models.forecasting.exponential_smoothing import AutoETS, Theta
 from models.forecasting.forecaster import Forecaster
+from models.forecasting.intermittent import TSB, CrostonSBA
 from models.forecasting.naive import MovingAverage, Naive, SeasonalNaive, WeekdayMean
+from models.forecasting.regression import Linear, Polynomial
 
 FORECASTERS: dict[str, Callable[[], Forecaster]] = {
     "naive": Naive,
@@ -14,6 +17,11 @@ FORECASTERS: dict[str, Callable[[], Forecaster]] = {
     "weekday-mean": WeekdayMean,
     "ets": AutoETS,
     "theta": Theta,
+    "croston-sba": CrostonSBA,
+    "tsb": TSB,
+    "arima": ARIMAForecaster,
+    "linear": Linear,
+    "polynomial": Polynomial,
     "lightgbm": LightGBM,
     "xgboost": XGBoost,
 }

@@ -42,13 +42,6 @@ class Boosting(Direct):
     n_jobs: int = field(default=0, kw_only=True)
 
 
-def joined(first: Examples, second: Examples) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Features, targets and weights of both."""
-    pairs = ((getattr(first, part), getattr(second, part)) for part in ("features", "target", "weight"))
-    features, target, weight = (np.concatenate(pair) for pair in pairs)
-    return features, target, weight
-
-
 @dataclass
 class LightGBM(Boosting):
     """LightGBM, direct."""
@@ -61,9 +54,7 @@ class LightGBM(Boosting):
         stop = lightgbm.early_stopping(self.patience, verbose=False)
         model = lightgbm.train(self._settings(), train, self.rounds, valid_sets=[valid], callbacks=[stop])
         self.best_rounds = model.best_iteration or self.rounds
-        features, target, weight = joined(learn, judge)
-        both = lightgbm.Dataset(features, target, weight=weight, categorical_feature=self._codes(learn))
-        self._model = lightgbm.train(self._settings(), both, self.best_rounds)
+        self._model = lightgbm.train(self._settings(), self._data(learn.joined(judge)), self.best_rounds)
         return np.asarray(model.predict(judge.features, num_iteration=self.best_rounds), np.float32)
 
     def _mean(self, features: FloatArray) -> FloatArray:
@@ -120,8 +111,8 @@ class XGBoost(Boosting):
             verbose_eval=False,
         )
         self.best_rounds = model.best_iteration + 1
-        features, target, weight = joined(learn, judge)
-        both = xgboost.QuantileDMatrix(features, target, weight=weight, max_bin=BINS)
+        whole = learn.joined(judge)
+        both = xgboost.QuantileDMatrix(whole.features, whole.target, weight=whole.weight, max_bin=BINS)
         self._model = xgboost.train(self._settings(), both, self.best_rounds)
         return np.asarray(model.inplace_predict(judge.features, iteration_range=(0, self.best_rounds)), np.float32)
 

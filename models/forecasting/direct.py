@@ -8,7 +8,7 @@ Reference: Ben Taieb et al., "A review and comparison of strategies for multi-st
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from models.forecasting.lag_features import LagFeatures, Rows
 from models.forecasting.naive import steps_of
 
 Weighting = Literal["none", "scale", "value"]
+PER_ROW = ("features", "target", "level", "weight", "lead")
+"""Parts of `Examples` with an entry per row."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,12 @@ class Examples:
 
     def take(self, chosen: npt.NDArray[np.bool_]) -> "Examples":
         """Some of the rows."""
-        parts = ("features", "target", "level", "weight", "lead")
-        return replace(self, **{part: getattr(self, part)[chosen] for part in parts})
+        return replace(self, **{part: getattr(self, part)[chosen] for part in PER_ROW})
+
+    def joined(self, other: "Examples") -> "Examples":
+        """The rows of both."""
+        parts: dict[str, Any] = {part: np.concatenate([getattr(self, part), getattr(other, part)]) for part in PER_ROW}
+        return replace(self, **parts)
 
 
 @dataclass

@@ -15,12 +15,9 @@ import pandas as pd
 from scipy.stats import norm
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
-from statsmodels.tsa.seasonal import seasonal_decompose
 
 from models.forecasting.per_series import Gaussian, PerSeries, Series
-
-SEASONS_NEEDED = 3
-"""A seasonal model is tried when the history has this many whole seasons."""
+from models.forecasting.seasonal_adjustment import SEASONS_NEEDED, without_season
 
 
 class Specification(NamedTuple):
@@ -94,12 +91,8 @@ class Theta(PerSeries):
     def model(self, history: Series, horizon: int, season: int) -> Gaussian:
         """Fit and forecast."""
         # Deseasonalised here, not by ThetaModel: its intervals would count the season as noise.
-        pattern = np.zeros(season)
-        if season > 1 and len(history) >= SEASONS_NEEDED * season:
-            pattern = seasonal_decompose(history, period=season).seasonal[:season]
-        places = np.arange(len(history) + horizon) % season
-        adjusted = pd.Series(history - pattern[places[: len(history)]])
-        fitted = ThetaModel(adjusted, period=1, deseasonalize=False).fit()
+        adjusted = without_season(history, season, horizon)
+        fitted = ThetaModel(pd.Series(adjusted.series), period=1, deseasonalize=False).fit()
         mean = fitted.forecast(horizon).to_numpy()
         upper = fitted.prediction_intervals(horizon, alpha=2 * norm.sf(1.0)).iloc[:, 1].to_numpy()
-        return Gaussian(mean + pattern[places[len(history) :]], upper - mean)
+        return Gaussian(mean + adjusted.ahead, upper - mean)

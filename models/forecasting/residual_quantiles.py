@@ -17,12 +17,14 @@ FEWEST_RESIDUALS = 8
 """With fewer errors than this an empirical quantile says nothing; demand counted in units is then taken as Poisson."""
 
 
-def quantiles_of(values: npt.NDArray[np.floating], levels: tuple[float, ...] = LEVELS) -> FloatArray:
+def quantiles_of(
+    values: npt.NDArray[np.floating], levels: tuple[float, ...] | npt.NDArray[np.floating] = LEVELS
+) -> FloatArray:
     """Quantiles along the last axis of what is not NaN, linearly interpolated.
 
     Args:
         values: `[..., k]`, NaN where there is none.
-        levels: `[n_levels]`.
+        levels: `[n_levels]`, or `[..., n_levels]` where they differ.
 
     Returns:
         `[..., n_levels]`, NaN where all values are.

@@ -17,7 +17,7 @@ def panel_of(*series: Sequence[float], first_day: int = MONDAY, step_days: int =
 
 
 def shop(n_days: int = 150, seed: int = 3) -> Panel:
-    """Eight seasonal Poisson series; one is launched late, one always zero, one has a single day, one is constant.
+    """Eight seasonal series of Poisson demand: one launched late, one always zero, one of a single day, one constant.
 
     A promotion is planned beyond the end and doubles demand, a price is only observed, and there is one static.
     """
