@@ -15,7 +15,6 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from data_pipelines.splits import read_manifest
 from models.forecasting import FORECASTERS
 from models.forecasting.forecaster import Forecast, Forecaster
 from training.backtest_report import console_table, write_report
-from training.backtest_summary import LSTM, Origin, summarise
+from training.backtest_summary import LSTM, Kept, Origin, summarise
 from training.devices import configure
 from training.forecaster_config import ForecasterConfig
 from training.lstm_forecaster import RefittedLSTM
@@ -161,21 +160,6 @@ def choose_origins(panel: Panel, config: ForecasterConfig, windows: int) -> list
     return [Origin(step, day, test=step == test) for step, day in zip((*steps, test), days, strict=True)]
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A forecast with what it took.
-
-    Args:
-        forecast: the forecast.
-        seconds: to fit and forecast.
-        members: `[members, n, horizon]` means of single seeds, where there are several.
-    """
-
-    forecast: Forecast
-    seconds: float
-    members: Any = None
-
-
 def _maker(name: str, config: ForecasterConfig) -> Callable[[], Forecaster]:
     return FORECASTERS[name] if name in FORECASTERS else lambda: lstm(config)
 
@@ -201,7 +185,7 @@ def _fit(path: Path, make: Callable[[], Forecaster], past: Panel, horizon: int) 
     arrays |= {"seconds": np.array(seconds)} | ({"members": members} if members is not None else {})
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.replace_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return Kept(forecast, seconds, members)
 
 

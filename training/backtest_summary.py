@@ -6,7 +6,7 @@ other origins (leave one out), so that it has no advantage over models without w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -47,15 +47,22 @@ class Origin:
     test: bool
 
 
-class KeptLike(Protocol):
-    """A forecast, the seconds it took, and the members' means."""
+@dataclass(frozen=True)
+class Kept:
+    """A forecast with what it took.
+
+    Args:
+        forecast: the forecast.
+        seconds: to fit and forecast.
+        members: `[members, n, horizon]` means of single seeds, where there are several.
+    """
 
     forecast: Forecast
     seconds: float
-    members: Any
+    members: Any = None
 
 
-Kepts = Mapping[int, Mapping[str, KeptLike]]
+Kepts = Mapping[int, Mapping[str, Kept]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def summarise(
     validation, test = [origin.step for origin in origins[:-1]], origins[-1].step
     weights = _add_blend(forecasts, windows, validation, test)
     by_class = _add_champions(forecasts, windows, validation, test)
-    models = {}
+    models: dict[str, Any] = {}
     for name in forecasts[test]:
         measured = {step: _figures(windows[step], forecasts[step][name]) for step in windows}
         seconds = [kept[step][name].seconds for step in windows if name in kept[step]]
@@ -122,9 +129,7 @@ def summarise(
         "models": models,
         "champion": champion,
         "blend": weights,
-        "classes": {
-            name: {"series": int((classes == name).sum()), "champion": by_class.get(name)} for name in CLASSES
-        },
+        "classes": {name: {"series": int((classes == name).sum()), "champion": by_class.get(name)} for name in CLASSES},
         "seeds": _seeds(windows, kept, validation, test),
     }
 

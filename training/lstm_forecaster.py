@@ -103,7 +103,7 @@ class RefittedLSTM:
     def __init__(self, train: Callable[[Panel], LSTMForecaster]):
         self.train = train
 
-    def fit(self, panel: Panel) -> Self:
+    def fit(self, panel: Any) -> Self:
         """Train from fresh weights."""
         self.panel, self.forecaster = panel, self.train(panel)
         return self

@@ -72,10 +72,13 @@ def _colour(evaluation: Plain, name: str, theme: Theme) -> str:
     return theme.rival if name == rival(evaluation) else theme.muted
 
 
-def _figure(theme: Theme, height: float, columns: int = 1, *, share_y: bool = False) -> tuple[Figure, Sequence[Axes]]:
+def new_figure(
+    theme: Theme, height: float, columns: int = 1, *, rows: int = 1, share_y: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
+    """An empty figure of a theme and its axes, row by row."""
     figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor=theme.background, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, columns, squeeze=False, sharey=share_y)[0]
+    axes: Sequence[Axes] = figure.subplots(rows, columns, squeeze=False, sharey=share_y).ravel().tolist()
     for axis in axes:
         axis.set_facecolor(theme.background)
         axis.tick_params(colors=theme.text, labelsize=9, length=0)
@@ -88,7 +91,8 @@ def _figure(theme: Theme, height: float, columns: int = 1, *, share_y: bool = Fa
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})  # without it the same figure is the same bytes
     return buffer.getvalue()
@@ -98,7 +102,7 @@ def _panels(evaluation: Plain, panels: list[tuple[str, str]], theme: Theme, *, b
     """One panel per task and metric, one row per model, the best on top, with 95 % intervals."""
     first = evaluation["tasks"][panels[0][0]]["models"]
     names = sorted(first, key=lambda name: first[name][panels[0][1]]["mean"])
-    figure, axes = _figure(theme, 0.9 + ROW_INCHES * len(names), len(panels), share_y=True)
+    figure, axes = new_figure(theme, 0.9 + ROW_INCHES * len(names), len(panels), share_y=True)
     for axis, (task, metric) in zip(axes, panels, strict=True):
         estimates = [evaluation["tasks"][task]["models"][name][metric] for name in names]
         for row, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
@@ -115,7 +119,7 @@ def _panels(evaluation: Plain, panels: list[tuple[str, str]], theme: Theme, *, b
     for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
         tick.set_color(_colour(evaluation, name, theme) if name == evaluation["model"] else theme.text)
         tick.set_fontweight("bold" if name == evaluation["model"] else "normal")
-    return _png(figure)
+    return png(figure)
 
 
 def _history(evaluation: Plain, theme: Theme) -> bytes:
@@ -123,7 +127,7 @@ def _history(evaluation: Plain, theme: Theme) -> bytes:
     buckets = evaluation["slices"]["history"]
     metric = f"recall@{evaluation['headline_k']}"
     names = [name for name in (evaluation["model"], rival(evaluation)) if name is not None]
-    figure, (axis,) = _figure(theme, 3.2)
+    figure, (axis,) = new_figure(theme, 3.2)
     width = 0.8 / len(names)
     for column, name in enumerate(names):
         estimates = [bucket["models"][name][metric] for bucket in buckets.values()]
@@ -146,13 +150,13 @@ def _history(evaluation: Plain, theme: Theme) -> bytes:
     axis.legend(
         frameon=False, fontsize=9, labelcolor=theme.text, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0
     )
-    return _png(figure)
+    return png(figure)
 
 
 def _coverage(evaluation: Plain, theme: Theme) -> bytes:
     """Accuracy against the share of the catalogue that anybody gets to see."""
     k = evaluation["headline_k"]
-    figure, (axis,) = _figure(theme, 3.6)
+    figure, (axis,) = new_figure(theme, 3.6)
     points = []
     for name, estimates in evaluation["tasks"]["next_basket"]["models"].items():
         x = 100 * evaluation["models"][name]["exposure"][f"coverage@{k}"]
@@ -176,7 +180,7 @@ def _coverage(evaluation: Plain, theme: Theme) -> bytes:
     axis.set_ylim(0, 1.12 * top or 1)
     axis.set_xlabel(f"share of the catalogue in anybody's top {k} (%)")
     axis.set_ylabel(label(f"recall@{k}"))
-    return _png(figure)
+    return png(figure)
 
 
 def _calibration(evaluation: Plain, theme: Theme) -> bytes:
@@ -185,7 +189,7 @@ def _calibration(evaluation: Plain, theme: Theme) -> bytes:
     curve = {name: np.array(values) for name, values in probability["curve"].items()}
     shown = curve["observed"] > 0
     predicted, observed = curve["predicted"][shown], curve["observed"][shown]
-    figure, (axis,) = _figure(theme, 4.2)
+    figure, (axis,) = new_figure(theme, 4.2)
     ends = [0.5 * min(predicted.min(), observed.min()), min(1.0, 2 * max(predicted.max(), observed.max()))]
     axis.plot(ends, ends, "--", color=theme.muted, linewidth=1, label="perfectly calibrated")
     axis.axhline(probability["base_rate"], color=theme.rival, linewidth=1, linestyle=":", label="base rate")
@@ -198,4 +202,4 @@ def _calibration(evaluation: Plain, theme: Theme) -> bytes:
     axis.set_xlabel("predicted probability")
     axis.set_ylabel("observed share")
     axis.legend(frameon=False, fontsize=9, labelcolor=theme.text, loc="upper left")
-    return _png(figure)
+    return png(figure)

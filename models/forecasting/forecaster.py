@@ -26,18 +26,53 @@ class CategoryLike(Protocol):
 class PanelLike(Protocol):
     """As `data_pipelines.panel.Panel`: what a forecaster may read."""
 
-    ids: npt.NDArray[np.str_]
-    first_day: int
-    step_days: int
-    demand: FloatArray
-    numeric: FloatArray
-    numeric_names: tuple[str, ...]
-    planned: tuple[bool, ...]
-    categorical: npt.NDArray[np.int32]
-    categories: tuple[Any, ...]
-    static: npt.NDArray[np.int32]
-    statics: tuple[Any, ...]
-    unit_value: FloatArray
+    @property
+    def ids(self) -> npt.NDArray[np.str_]:
+        """`[n]` unique ids."""
+
+    @property
+    def first_day(self) -> int:
+        """Day since 1970-01-01 of the first column."""
+
+    @property
+    def step_days(self) -> int:
+        """Days per column."""
+
+    @property
+    def demand(self) -> FloatArray:
+        """`[n, time]` units, NaN where not observed."""
+
+    @property
+    def numeric(self) -> FloatArray:
+        """`[n, time + future, n_numeric]` covariates."""
+
+    @property
+    def numeric_names(self) -> tuple[str, ...]:
+        """`[n_numeric]`."""
+
+    @property
+    def planned(self) -> tuple[bool, ...]:
+        """`[n_numeric]` whether the future is known."""
+
+    @property
+    def categorical(self) -> npt.NDArray[np.int32]:
+        """`[n, time + future, n_categorical]` codes."""
+
+    @property
+    def categories(self) -> tuple[Any, ...]:
+        """`[n_categorical]`, see `CategoryLike`."""
+
+    @property
+    def static(self) -> npt.NDArray[np.int32]:
+        """`[n, n_static]` codes."""
+
+    @property
+    def statics(self) -> tuple[Any, ...]:
+        """`[n_static]`, see `CategoryLike`."""
+
+    @property
+    def unit_value(self) -> FloatArray:
+        """`[n]` money per unit."""
 
 
 @dataclass(frozen=True)

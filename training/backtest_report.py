@@ -1,0 +1,137 @@
+"""What a backtest shows: a table on the console, an HTML page, and the same pictures in TensorBoard."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import tensorflow as tf
+from rich import box
+from rich.table import Table
+
+from data_pipelines import atomic
+from data_pipelines.panel import Panel
+from training.backtest_summary import Kepts, Origin
+from training.demand_plots import DARK, LIGHT, Series, pictures
+
+TEMPLATE, REPORT, TENSORBOARD = "backtest.html.jinja", "report.html", "tensorboard"
+COLUMNS = {
+    "WRMSSE": ("wrmsse", "mean"),
+    "WAPE": ("wape",),
+    "MASE": ("mase",),
+    "RMSSE": ("rmsse",),
+    "bias": ("bias",),
+    "pinball": ("pinball",),
+    "80 % covers": ("coverage_80",),
+    "…randomised": ("coverage_80_randomised",),
+    "width": ("sharpness_80",),
+}
+HISTORY_SHOWN = 84
+TYPICAL = 6
+
+
+def figure(measured: dict[str, Any], path: Sequence[str]) -> float:
+    """One figure of a model."""
+    value: Any = measured
+    for key in path:
+        value = value[key]
+    return float(value)
+
+
+def console_table(summary: dict[str, Any]) -> Table:
+    """Every model in a row, the best on the earlier origins first; the test beside it."""
+    last = summary["origins"][-1]["day"]
+    caption = (
+        f"{summary['series']:,} series, {summary['horizon']} steps ahead; chosen on {len(summary['origins']) - 1} "
+        f"earlier origins: {summary['champion']} (bold); figures of the test from {last}; ★ best in the test"
+    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
+    table.add_column("model", no_wrap=True)
+    table.add_column("WRMSSE\nearlier", justify="right")
+    for name in COLUMNS:
+        table.add_column(f"{name}\ntest" if name == "WRMSSE" else name, justify="right")
+    table.add_column("seconds", justify="right")
+    models = summary["models"]
+    best = {
+        name: min(figure(one["test"], COLUMNS[name]) for one in models.values())
+        for name in ("WRMSSE", "WAPE", "MASE", "RMSSE", "pinball")
+    }
+    for name in by_validation(summary):
+        one = models[name]
+        cells = [
+            f"{figure(one['test'], path):.3f}{'★' if best.get(column) == figure(one['test'], path) else ' '}"
+            for column, path in COLUMNS.items()
+        ]
+        seconds = "–" if one["seconds"] is None else f"{one['seconds']:.1f}"
+        style = "bold cyan" if name == summary["champion"] else ""
+        table.add_row(name, f"{one['validation']['wrmsse']['mean']:.3f}", *cells, seconds, style=style)
+    return table
+
+
+def by_validation(summary: dict[str, Any]) -> list[str]:
+    """Model names, the best on the earlier origins first."""
+    models = summary["models"]
+    return sorted(models, key=lambda name: models[name]["validation"]["wrmsse"]["mean"])
+
+
+def write_report(
+    out: Path, summary: dict[str, Any], panel: Panel, origins: Sequence[Origin], kept: Kepts, *, config: str
+) -> None:
+    """Write the HTML page and TensorBoard's images."""
+    drawn = pictures(summary, typical_series(summary, panel, origins[-1], kept))
+    shown = [
+        {
+            "title": picture.title,
+            "caption": picture.caption,
+            "light": base64.b64encode(picture.draw(LIGHT)).decode(),
+            "dark": base64.b64encode(picture.draw(DARK)).decode(),
+        }
+        for picture in drawn
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(TEMPLATE).render(
+        s=summary, order=by_validation(summary), pictures=shown, columns=COLUMNS, figure=figure, config=config
+    )
+    atomic.write_text(out / REPORT, page)
+    writer = tf.summary.create_file_writer(str(out / TENSORBOARD))
+    with writer.as_default(step=0):
+        for picture in drawn:
+            tf.summary.image(picture.title, tf.io.decode_png(picture.draw(LIGHT), channels=4)[None])
+        for name, one in summary["models"].items():
+            tf.summary.scalar(f"wrmsse/{name}", one["test"]["wrmsse"]["mean"])
+    writer.close()
+
+
+def typical_series(summary: dict[str, Any], panel: Panel, test: Origin, kept: Kepts) -> list[Series]:
+    """Series of different size, with the forecast of the model that was chosen, or the last one where that is mixed."""
+    available = kept[test.step]
+    name = summary["champion"] if summary["champion"] in available else list(available)[-1]
+    forecast = available[name].forecast
+    sold = np.nansum(panel.demand[:, : test.step], axis=1)
+    order = np.argsort(-sold, kind="stable")
+    places = np.unique(np.geomspace(1, len(order), min(TYPICAL, len(order))).astype(int) - 1)
+    first = max(0, test.step - HISTORY_SHOWN)
+    total = panel.demand[:, first : test.step + summary["horizon"]]
+    days = panel.first_day + panel.step_days * np.arange(first, first + total.shape[1])
+    dates = days.astype("datetime64[D]")
+    return [
+        Series(
+            title=str(panel.ids[row]),
+            model=name,
+            dates=dates,
+            demand=total[row],
+            split=test.step - first,
+            mean=forecast.mean[row],
+            quantiles=forecast.quantiles[row],
+            levels=forecast.levels,
+        )
+        for row in order[places]
+    ]
