@@ -51,7 +51,8 @@ class DemandSeriesConfig:
     demand_frequency: Literal["daily", "weekly"] = "daily"
     """Length of a step. Weeks begin on Monday and carry its date. A given demand table must be as frequent."""
     demand_time_zone: str | None = None
-    """Whose midnight ends a day of the event log, e.g. Europe/Berlin; without one, the source's own, else UTC."""
+    """Whose midnight ends a day, e.g. Europe/Berlin; without one, the source's own, else UTC. In a given demand table
+    it counts where stamps have a time of day."""
     demand_outlier_factor: float = 10.0
     """What exceeds so many times the 99th percentile of the series' positive steps is lowered to it. 0: all is kept."""
     demand_gaps: Literal["zero", "missing"] = "zero"
@@ -108,8 +109,8 @@ def demand_from_events(
     table: pl.DataFrame = demand.collect("polars").to_native()
     series = _series(table, items, config.demand_key)
     table = table.drop(name for name in (ITEM_ID, STORE_ID) if name in table.columns).sort(UNIQUE_ID, DS)
-    steps = table.group_by(UNIQUE_ID).agg(pl.col(DS).min()).select((days.last_day - pl.col(DS)).dt.total_days())
-    cells = int((steps.to_series() // step_days + 1).clip(0).sum())
+    begins = table.group_by(UNIQUE_ID).agg(pl.max_horizontal(pl.col(DS).min(), days.first_day)).to_series(1)
+    cells = int(((days.last_day - begins).dt.total_days() // step_days + 1).clip(0).sum())
     inside = table.filter(pl.col(DS).is_between(days.first_day, days.last_day)).height
     profile = DemandProfile(
         origin="events",
@@ -250,7 +251,8 @@ def _sales(events: Lazy, config: DemandSeriesConfig, zone_name: str | None) -> L
 
 def _monday(day: nw.Expr) -> nw.Expr:
     """The Monday on or before a day."""
-    return day.dt.truncate("1w").cast(nw.Date)
+    since = (day.dt.weekday() - 1).cast(nw.Int64) * nw.lit(timedelta(days=1))
+    return (day.cast(nw.Datetime("us")) - since).dt.date()
 
 
 # --- the shop as a whole -----------------------------------------------------------------------------------------

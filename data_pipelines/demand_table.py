@@ -10,7 +10,7 @@ Reference: https://nixtlaverse.nixtla.io/nixtla/docs/getting-started/data_requir
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import narwhals as nw
@@ -20,6 +20,7 @@ from polars import selectors
 
 from data_pipelines.demand import STEP_DAYS, DemandSeriesConfig, DemandTables, cap_outliers, demand_facts
 from data_pipelines.frames import height, rows
+from data_pipelines.local_days import local_time, time_zone
 from data_pipelines.quality import CLOCK_SKEW, Checked, check_table
 from data_pipelines.report import SAMPLE_ROWS, Check, DemandProfile, Repair, Severity
 from data_pipelines.schema import DEMAND, DS, FUTURE, IN_STOCK, REASON, SERIES, SOURCE_ROW, UNIQUE_ID, InputError, Y
@@ -99,7 +100,7 @@ def demand_from_table(
         InputError: if the rows are not one per day (or week), or `future` does not fit `demand`.
     """
     repairs, step_days = _Repairs(), STEP_DAYS[config.demand_frequency]
-    table = _days(_collect(checked[DEMAND.name]), step_days, origins[DEMAND.name], repairs)
+    table = _days(_collect(checked[DEMAND.name]), config, origins[DEMAND.name], repairs)
     known = table.filter(pl.col(Y).is_not_null())
     _require_frequency(known[DS], step_days, origins[DEMAND.name])
     last_known: date = known[DS].max()  # type: ignore[assignment]
@@ -110,7 +111,7 @@ def demand_from_table(
     categorical = tuple(table.select(selectors.string()).drop(UNIQUE_ID).columns)
     given = None
     if FUTURE.name in checked:
-        given = _days(_collect(checked[FUTURE.name]), step_days, origins[FUTURE.name], repairs)
+        given = _days(_collect(checked[FUTURE.name]), config, origins[FUTURE.name], repairs)
     future, planned = _future(plans, given, table, numeric, categorical, last_known, origins, repairs)
     table = _fill(table, numeric, repairs)
     capped, found = cap_outliers(nw.from_native(table.lazy()), config.demand_outlier_factor)
@@ -153,8 +154,11 @@ def _collect(checked: Checked) -> pl.DataFrame:
 # --- rows --------------------------------------------------------------------------------------------------------
 
 
-def _days(table: pl.DataFrame, step_days: int, origin: str, repairs: _Repairs) -> pl.DataFrame:
+def _days(table: pl.DataFrame, config: DemandSeriesConfig, origin: str, repairs: _Repairs) -> pl.DataFrame:
     """Stamps become the first day of their step, as long as no two of a series fall into one."""
+    step_days = STEP_DAYS[config.demand_frequency]
+    if config.demand_time_zone and (table[DS].dt.time() != time.min).any():
+        table = _local(table, config.demand_time_zone)
     day = pl.col(DS).dt.date() if step_days == 1 else pl.col(DS).dt.date().dt.truncate("1w")
     floored = table.with_columns(day.alias(DS))
     twice = floored.filter(pl.struct(UNIQUE_ID, DS).is_duplicated())
@@ -171,6 +175,16 @@ def _days(table: pl.DataFrame, step_days: int, origin: str, repairs: _Repairs) -
     step = "day" if step_days == 1 else "week (Monday)"
     repairs.add("stamps within a step", moved, f"taken as the beginning of their {step}")
     return floored.drop(SOURCE_ROW).sort(UNIQUE_ID, DS)
+
+
+def _local(table: pl.DataFrame, zone: str) -> pl.DataFrame:
+    """Stamps such as local midnight, which is an hour of another day in UTC."""
+    first, last = table[DS].min(), table[DS].max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    local = local_time(DS, time_zone(zone), first, last).alias(DS)
+    found: pl.DataFrame = nw.from_native(table).with_columns(local).to_native()
+    return found
 
 
 def _require_frequency(days: pl.Series, step_days: int, origin: str) -> None:
