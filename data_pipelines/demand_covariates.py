@@ -173,10 +173,11 @@ def _categorical(rows: pl.DataFrame, name: str, grid: Grid, notices: list[str]) 
 
 
 def _common(rows: pl.DataFrame, name: str) -> pl.DataFrame | None:
-    """`COLUMN` and value, if on every day all series have the same."""
-    days = rows.group_by(COLUMN).agg(pl.col(name).min(), pl.col(name).max().alias(LARGEST))
+    """`COLUMN` and value, if on every day all series have the same, as far as that can be seen."""
+    days = rows.group_by(COLUMN).agg(pl.col(name).min(), pl.col(name).max().alias(LARGEST), pl.len().alias(LENGTH))
     same = days.select((pl.col(name) == pl.col(LARGEST)).all()).item()
-    return days.select(COLUMN, name) if same else None
+    shared = days.select((pl.col(LENGTH) > 1).sum()).item()
+    return days.select(COLUMN, name) if same and 2 * shared >= days.height else None
 
 
 def _codes(values: pl.Series) -> tuple[IntArray, Category]:

@@ -124,7 +124,7 @@ def test_unreadable_rows_are_set_aside(tmp_path: Path) -> None:
 
 
 def test_series_that_say_little_are_counted_and_kept(tmp_path: Path) -> None:
-    constant, zero = ({number: value for number in range(14)} for value in (3.0, 0.0))
+    constant, zero = (dict.fromkeys(range(14), value) for value in (3.0, 0.0))
     series = two_weeks("a") | {"constant": constant, "one": {5: 2.0}, "zero": zero, "unknown": {4: None}}
     out = run(tmp_path, demand(series))
     assert repairs(out) == {
@@ -141,7 +141,7 @@ def test_series_that_say_little_are_counted_and_kept(tmp_path: Path) -> None:
 def test_gaps_and_holes_are_counted(tmp_path: Path, gaps: str) -> None:
     # a: one day missing; b: a hole of 28 days (2 to 29) and one of a year (31 to 395)
     series: dict[str, dict[int, float | None]] = {
-        "a": {0: 1, 2: 0, **{number: 1 for number in range(3, 398)}},
+        "a": {0: 1, 2: 0, **dict.fromkeys(range(3, 398), 1)},
         "b": {0: 1, 1: 2, 30: 3, 396: 4, 397: 5},
     }
     out = run(tmp_path, demand(series), now=datetime(2026, 1, 1), demand_gaps=gaps)
@@ -279,7 +279,9 @@ def test_a_future_column_of_another_type_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     future = pl.DataFrame({"unique_id": ["a"], "ds": [day(14)], "snap": ["yes"]})
     future.write_parquet(tmp_path / "in" / "future.parquet")
-    with pytest.raises(InputError, match=r"future\.parquet: column 'snap' holds String; in demand it holds numbers"):
+    with pytest.raises(
+        InputError, match=r"future\.parquet: column 'snap' holds text; it must hold numbers, as in demand"
+    ):
         run(tmp_path, demand(two_weeks("a"), snap=[0, 1] * 7))
 
 

@@ -34,5 +34,5 @@ def test_local_time_is_that_of_the_standard_library(engine: Any, name: str) -> N
 
 
 def test_an_unknown_zone_is_named() -> None:
-    with pytest.raises(InputError, match="demand_time_zone='Berlin' is not a time zone; write e.g. Europe/Berlin"):
+    with pytest.raises(InputError, match=r"demand_time_zone='Berlin' is not a time zone; write e\.g\. Europe/Berlin"):
         time_zone("Berlin")

@@ -43,6 +43,10 @@ def test_a_day_on_which_the_shop_never_opens_is_a_habit() -> None:
     assert trading_days(DAYS, sold, 1).closed == ()
 
 
+def test_what_was_seen_three_times_is_not_yet_usual() -> None:
+    assert trading_days(DAYS[:21], units(d8=0)[:21], 1).closed == ()
+
+
 @pytest.mark.parametrize("length", [1, 2])
 def test_very_short_data_stay_as_they_are(length: int) -> None:
     found = trading_days(DAYS[:length], np.zeros(length), 1)
