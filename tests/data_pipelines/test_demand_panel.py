@@ -332,9 +332,8 @@ def test_a_hundred_thousand_series(tmp_path: Path) -> None:
     assert (panel.demand == [1, 2, 0, 0, 3]).all()
 
 
-def test_the_default_data_set(tmp_path: Path) -> None:
-    prepare("complete-journey", None, tmp_path / "cj", PrepareConfig())
-    panel = load_panel(tmp_path / "cj", DemandConfig())
+def test_the_default_data_set(journey: tuple[Path, object]) -> None:
+    panel = load_panel(journey[0], DemandConfig())
     assert panel.demand.shape == (2_000, 365)
     assert (panel.numeric_names, panel.planned) == (("price", "display_share", "mailer_share"), (False, True, True))
     assert [category.name for category in panel.categories] == ["holiday"]
