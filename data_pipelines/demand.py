@@ -4,20 +4,20 @@ The table is sparse: a day without a row is a day without a sale. 92,000 items t
 which one in thirty says anything. `demand_panel.load_panel` puts the zeros in for the series that are looked at.
 
 Only purchases count, after cleaning (so without returns and without bulk items such as fuel). A day is a local one.
-Outliers are judged on whole series, without regard to time, like the cleaning steps.
 """
 
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
 
 import narwhals as nw
 import numpy as np
 import polars as pl
 
-from data_pipelines.frames import Lazy, height, materialise, rows
+from data_pipelines.demand_manifest import DemandTables
+from data_pipelines.demand_outliers import cap_outliers
+from data_pipelines.demand_settings import DemandSeriesConfig
+from data_pipelines.frames import Lazy, materialise, rows
 from data_pipelines.local_days import local_time, time_zone
-from data_pipelines.report import DemandProfile, Repair
+from data_pipelines.report import DemandProfile
 from data_pipelines.schema import (
     DEMAND,
     DS,
@@ -35,51 +35,9 @@ from data_pipelines.schema import (
 )
 from data_pipelines.trading_days import TradingDays, trading_days
 
-STEP_DAYS = {"daily": 1, "weekly": 7}
-OUTLIER_QUANTILE = 0.99
 UTC_NAME = "UTC"
 NO_STORE = "unknown"
 """Stands for the store of a sale that names none."""
-
-
-@dataclass(frozen=True)
-class DemandSeriesConfig:
-    """Settings of the demand series that `supplytower data prepare` writes."""
-
-    demand_key: Literal["item", "item@store"] = "item"
-    """What a series is made from events for: an `item`, or an item in one store (`item@store`)."""
-    demand_frequency: Literal["daily", "weekly"] = "daily"
-    """Length of a step. Weeks begin on Monday and carry its date. A given demand table must be as frequent."""
-    demand_time_zone: str | None = None
-    """Whose midnight ends a day of the event log, e.g. Europe/Berlin; without one, the source's own, else UTC."""
-    demand_outlier_factor: float = 10.0
-    """What exceeds so many times the 99th percentile of the series' positive steps is lowered to it. 0: all is kept."""
-    demand_gaps: Literal["zero", "missing"] = "zero"
-    """What a day without a row means in a given demand table: `zero` demand, or not known (`missing`). More than four
-    weeks without a row are not known in any case."""
-
-    def __post_init__(self) -> None:
-        if self.demand_outlier_factor and self.demand_outlier_factor < 1:
-            raise InputError(
-                f"demand_outlier_factor={self.demand_outlier_factor} would cut ordinary days; at least 1, or 0 for off"
-            )
-        if self.demand_time_zone is not None:
-            time_zone(self.demand_time_zone)
-
-
-@dataclass(frozen=True)
-class DemandTables:
-    """Demand as it is written.
-
-    Args:
-        tables: `demand`, `series`, and `future` where there is one.
-        facts: what readers must know of them, for the manifest.
-        profile: their part of the quality report.
-    """
-
-    tables: dict[str, pl.DataFrame]
-    facts: dict[str, Any]
-    profile: DemandProfile
 
 
 def demand_from_events(
@@ -102,14 +60,14 @@ def demand_from_events(
     sales = _sales(events, config, zone_name)
     if sales is None:
         return None
-    step_days = STEP_DAYS[config.demand_frequency]
+    step_days = config.step_days
     days = _shop_days(sales, step_days)
     demand, capped = cap_outliers(materialise(demand_series(sales, config)), config.demand_outlier_factor)
     table: pl.DataFrame = demand.collect("polars").to_native()
     series = _series(table, items, config.demand_key)
     table = table.drop(name for name in (ITEM_ID, STORE_ID) if name in table.columns).sort(UNIQUE_ID, DS)
-    steps = table.group_by(UNIQUE_ID).agg(pl.col(DS).min()).select((days.last_day - pl.col(DS)).dt.total_days())
-    cells = int((steps.to_series() // step_days + 1).clip(0).sum())
+    begins = table.group_by(UNIQUE_ID).agg(pl.max_horizontal(pl.col(DS).min(), days.first_day)).to_series(1)
+    cells = int(((days.last_day - begins).dt.total_days() // step_days + 1).clip(0).sum())
     inside = table.filter(pl.col(DS).is_between(days.first_day, days.last_day)).height
     profile = DemandProfile(
         origin="events",
@@ -118,51 +76,13 @@ def demand_from_events(
         first_day=str(days.first_day),
         last_day=str(days.last_day),
         zero_share=1 - inside / max(cells, 1),
-        repairs=_capped(capped, config.demand_outlier_factor),
+        repairs=(capped,) if capped else (),
         closed_days=tuple(map(str, days.closed)),
         partial_days=tuple(map(str, days.partial)),
     )
-    numeric = [PRICE] if PRICE in table.columns else []
-    facts = demand_facts(profile, key=config.demand_key, gaps="zero", longest_gap_days=None, numeric=numeric)
-    return DemandTables({DEMAND.name: table, SERIES.name: series}, facts, profile)
-
-
-def demand_facts(
-    profile: DemandProfile,
-    *,
-    key: str | None,
-    gaps: str,
-    longest_gap_days: int | None,
-    numeric: list[str],
-    planned: tuple[str, ...] = (),
-    categorical: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """What the manifest says of the demand tables.
-
-    Args:
-        profile: their part of the quality report.
-        key: what a series is made for; None for a given table.
-        gaps: what a day without a row means, `zero` or `missing`.
-        longest_gap_days: more days than this without a row are not known in any case; None for no limit.
-        numeric: the numeric covariates.
-        planned: those of them whose future is known.
-        categorical: the categorical covariates, all of them planned.
-    """
-    return {
-        "from": profile.origin,
-        "key": key,
-        "step_days": profile.step_days,
-        "gaps": gaps,
-        "longest_gap_days": longest_gap_days,
-        "first_day": profile.first_day,
-        "last_day": profile.last_day,
-        "closed_days": list(profile.closed_days),
-        "partial_days": list(profile.partial_days),
-        "numeric": numeric,
-        "planned": list(planned),
-        "categorical": list(categorical),
-        "repairs": {repair.name: repair.count for repair in profile.repairs},
-    }
+    numeric = (PRICE,) if PRICE in table.columns else ()
+    tables = {DEMAND.name: table, SERIES.name: series}
+    return DemandTables(tables, profile, gaps="zero", key=config.demand_key, numeric=numeric)
 
 
 # --- from events, on any engine ----------------------------------------------------------------------------------
@@ -190,41 +110,6 @@ def demand_series(sales: Lazy, config: DemandSeriesConfig) -> Lazy:
     return added.select(unique_id.alias(UNIQUE_ID), DS, *measured, *key)
 
 
-def cap_outliers(demand: Lazy, factor: float) -> tuple[Lazy, int]:
-    """Lower demand that is far beyond what its series ever sees: a wholesale order, a slipped digit.
-
-    Args:
-        demand: with `unique_id` and `y`.
-        factor: of the 99th percentile of the positive steps of the series; 0 for off.
-
-    Returns:
-        The table, and how many rows were lowered.
-    """
-    if not factor:
-        return demand, 0
-    limit, largest = "__limit", "__largest"
-    limits = (
-        demand.filter(nw.col(Y) > 0)
-        .group_by(UNIQUE_ID)
-        .agg(
-            (nw.col(Y).quantile(OUTLIER_QUANTILE, interpolation="linear") * factor).alias(limit),
-            nw.col(Y).max().alias(largest),
-        )
-    )
-    exceeded = materialise(limits.filter(nw.col(largest) > nw.col(limit)).select(UNIQUE_ID, limit))
-    if not height(exceeded):
-        return demand, 0
-    marked = demand.join(exceeded, on=UNIQUE_ID, how="left")
-    found = height(marked.filter(nw.col(Y) > nw.col(limit)))
-    lowered = nw.when(nw.col(Y) > nw.col(limit)).then(nw.col(limit)).otherwise(nw.col(Y))
-    return marked.with_columns(lowered.alias(Y)).drop(limit), found
-
-
-def _capped(found: int, factor: float) -> tuple[Repair, ...]:
-    action = f"lowered to {factor:g} times the 99th percentile of the series (demand_outlier_factor)"
-    return (Repair("outliers", found, action),) if found else ()
-
-
 def _sales(events: Lazy, config: DemandSeriesConfig, zone_name: str | None) -> Lazy | None:
     """Purchases with their local day and units; None if there are none."""
     names = events.collect_schema().names()
@@ -250,7 +135,8 @@ def _sales(events: Lazy, config: DemandSeriesConfig, zone_name: str | None) -> L
 
 def _monday(day: nw.Expr) -> nw.Expr:
     """The Monday on or before a day."""
-    return day.dt.truncate("1w").cast(nw.Date)
+    since = (day.dt.weekday() - 1).cast(nw.Int64) * nw.lit(timedelta(days=1))
+    return (day.cast(nw.Datetime("us")) - since).dt.date()
 
 
 # --- the shop as a whole -----------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ from data_pipelines.holiday_calendar import holiday_names
 from data_pipelines.panel import Category, FloatArray, IntArray
 from data_pipelines.schema import HOLIDAY, ITEM_ID, PROMOTIONS, UNIQUE_ID, WEEK_START
 
+ROW, COLUMN = "__row", "__column"
+"""Position on the grid, beside the columns of the user."""
+LARGEST, START, LENGTH = "__largest", "__start", "__length"
 NONE_WORDS = ("", "none", "null", "nan")
 """Texts (in any case) that say that there is no event."""
 
@@ -72,9 +75,9 @@ def covariates(
     Args:
         data: the prepared folder, for promotions.
         grid: rows and columns.
-        table: demand rows with `row` and `column`.
+        table: demand rows with `ROW` and `COLUMN`.
         plans: rows of the future likewise.
-        series: `[n]` rows in the panel's order, with `row`.
+        series: `[n]` rows in the panel's order, with `ROW`.
         facts: of the manifest.
         country: whose holidays; None or empty for none.
     """
@@ -127,14 +130,14 @@ def statics(series: pl.DataFrame) -> tuple[IntArray, tuple[Category, ...]]:
 
 def _numeric(rows: pl.DataFrame, name: str, grid: Grid, notices: list[str]) -> FloatArray:
     """One numeric covariate `[n, total]`; a value stands until the next one, the first one also before."""
-    rows = rows.filter(pl.col(name).is_finite() & (pl.col("column") < grid.total))
+    rows = rows.filter(pl.col(name).is_finite() & (pl.col(COLUMN) < grid.total))
     values = np.full((grid.n, grid.total), np.nan, np.float32)
     common = _common(rows, name)
     if common is not None:
-        values[:, common["column"].to_numpy()] = common[name].to_numpy()
+        values[:, common[COLUMN].to_numpy()] = common[name].to_numpy()
     else:
-        values[rows["row"].to_numpy(), rows["column"].to_numpy()] = rows[name].to_numpy()
-    last = int(rows["column"].max()) if not rows.is_empty() else -1  # type: ignore[arg-type]
+        values[rows[ROW].to_numpy(), rows[COLUMN].to_numpy()] = rows[name].to_numpy()
+    last = int(rows[COLUMN].max()) if not rows.is_empty() else -1  # type: ignore[arg-type]
     if last < grid.total - 1:
         ahead = "its last value stands for the time after"
         notices.append(f"{name} is planned until {grid.day(last)}; {ahead} (a table future can say better)")
@@ -152,28 +155,29 @@ def _filled(values: FloatArray) -> FloatArray:
 
 def _categorical(rows: pl.DataFrame, name: str, grid: Grid, notices: list[str]) -> tuple[IntArray, Category]:
     """One categorical covariate `[n, total]`; 0 where there is no row."""
-    rows = rows.filter(pl.col("column") < grid.total)
-    last = int(rows["column"].max())  # type: ignore[arg-type]
+    rows = rows.filter(pl.col(COLUMN) < grid.total)
+    last = int(rows[COLUMN].max())  # type: ignore[arg-type]
     if last < grid.total - 1:
         notices.append(
             f"{name} is planned until {grid.day(last)}; none is assumed after (a table future can say better)"
         )
     found, category = _codes(rows[name])
-    rows = rows.select("row", "column", pl.Series(name, found))
+    rows = rows.select(ROW, COLUMN, pl.Series(name, found))
     codes = np.zeros((grid.n, grid.total), np.int32)
     common = _common(rows, name)
     if common is not None:
-        codes[:, common["column"].to_numpy()] = common[name].to_numpy()
+        codes[:, common[COLUMN].to_numpy()] = common[name].to_numpy()
     else:
-        codes[rows["row"].to_numpy(), rows["column"].to_numpy()] = rows[name].to_numpy()
+        codes[rows[ROW].to_numpy(), rows[COLUMN].to_numpy()] = rows[name].to_numpy()
     return codes, category
 
 
 def _common(rows: pl.DataFrame, name: str) -> pl.DataFrame | None:
-    """`column` and value, if on every day all series have the same."""
-    days = rows.group_by("column").agg(pl.col(name).min(), largest=pl.col(name).max())
-    same = days.select((pl.col(name) == pl.col("largest")).all()).item()
-    return days.select("column", name) if same else None
+    """`COLUMN` and value, if on every day all series have the same, as far as that can be seen."""
+    days = rows.group_by(COLUMN).agg(pl.col(name).min(), pl.col(name).max().alias(LARGEST), pl.len().alias(LENGTH))
+    same = days.select((pl.col(name) == pl.col(LARGEST)).all()).item()
+    shared = days.select((pl.col(LENGTH) > 1).sum()).item()
+    return days.select(COLUMN, name) if same and 2 * shared >= days.height else None
 
 
 def _codes(values: pl.Series) -> tuple[IntArray, Category]:
@@ -195,20 +199,21 @@ def _promotions(data: Path, grid: Grid, series: pl.DataFrame, notices: list[str]
         return []
     table = pl.scan_parquet(path)
     names = [name for name, kind in table.collect_schema().items() if kind.is_numeric()]
-    table = table.join(series.lazy().select("row", ITEM_ID), on=ITEM_ID)
+    table = table.join(series.lazy().select(ROW, ITEM_ID), on=ITEM_ID)
     # a week ends where the next one begins: the first one of a year may be short
     starts = pl.scan_parquet(path).select(pl.col(WEEK_START).unique().sort()).collect()
     length = (pl.col(WEEK_START).shift(-1) - pl.col(WEEK_START)).dt.total_days().fill_null(7).clip(1, 7)
-    weeks = starts.with_columns(length=length, start=(pl.col(WEEK_START) - grid.first).dt.total_days())
-    end = int((weeks["start"] + weeks["length"]).max() or 0)  # type: ignore[arg-type]
+    since = (pl.col(WEEK_START) - grid.first).dt.total_days()
+    weeks = starts.with_columns(length.alias(LENGTH), since.alias(START))
+    end = int((weeks[START] + weeks[LENGTH]).max() or 0)  # type: ignore[arg-type]
     if end < grid.total * grid.step_days:
         last = grid.first + timedelta(days=end - 1)
         notices.append(f"{', '.join(names)}: no promotions are planned after {last}; none are assumed")
     found = table.join(weeks.lazy(), on=WEEK_START).collect()
-    days = found["length"].to_numpy()
+    days = found[LENGTH].to_numpy()
     within = np.arange(days.sum()) - np.repeat(np.cumsum(days) - days, days)
-    day = np.repeat(found["start"].to_numpy(), days) + within
-    column, row = day // grid.step_days, np.repeat(found["row"].to_numpy(), days)
+    day = np.repeat(found[START].to_numpy(), days) + within
+    column, row = day // grid.step_days, np.repeat(found[ROW].to_numpy(), days)
     inside = (column >= 0) & (column < grid.total)
     layers = []
     for name in names:

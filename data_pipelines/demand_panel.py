@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from data_pipelines.console import console
-from data_pipelines.demand_covariates import Covariates, Grid, covariates, statics
+from data_pipelines.demand_covariates import COLUMN, ROW, Covariates, Grid, covariates, statics
 from data_pipelines.panel import FloatArray, Panel
 from data_pipelines.schema import DEMAND, DS, FUTURE, IN_STOCK, PRICE, SERIES, UNIQUE_ID, InputError, Y
 from data_pipelines.splits import read_manifest
@@ -78,12 +78,12 @@ def load_panel(data: Path, config: DemandConfig) -> Panel:
     series = _scan(data, SERIES.name).collect()
     test_start = first + timedelta(days=(time - test) * step_days)
     chosen, total = _choose(rows.filter(pl.col(DS) < test_start), series, test_start, config)
-    notices = [_chosen_notice(len(chosen), total, chosen, config)] if len(chosen) < total else []
+    notices = [_chosen_notice(len(chosen), total, config)] if len(chosen) < total else []
 
     column = ((pl.col(DS) - first).dt.total_days() // step_days).cast(pl.Int32)
-    index = chosen.select(UNIQUE_ID).with_row_index("row")
-    table = rows.join(index.lazy(), on=UNIQUE_ID).with_columns(column=column).sort("row", "column").collect()
-    plans = _plans(data, last).join(index, on=UNIQUE_ID).with_columns(column=column)
+    index = chosen.select(UNIQUE_ID).with_row_index(ROW)
+    table = rows.join(index.lazy(), on=UNIQUE_ID).with_columns(column.alias(COLUMN)).sort(ROW, COLUMN).collect()
+    plans = _plans(data, last).join(index, on=UNIQUE_ID).with_columns(column.alias(COLUMN))
     reach = timedelta(days=min(MAX_FUTURE_DAYS, max(config.future_days, _days_after(plans[DS].max(), last))))
     grid = Grid(first, step_days, len(chosen), time, time + -(-reach.days // step_days))
     series = index.join(series, on=UNIQUE_ID, how="left", maintain_order="left")
@@ -177,7 +177,7 @@ def _choose(
     return chosen.sort(UNIQUE_ID), series.height
 
 
-def _chosen_notice(n_chosen: int, total: int, chosen: pl.DataFrame, config: DemandConfig) -> str:
+def _chosen_notice(n_chosen: int, total: int, config: DemandConfig) -> str:
     if n_chosen == config.max_series:
         return f"{n_chosen:,} of {total:,} series are read, those with the highest revenue (max_series)"
     return f"{n_chosen:,} of {total:,} series are read; the others begin too late (min_history_days)"
@@ -190,11 +190,11 @@ def _dense(table: pl.DataFrame, grid: Grid, facts: dict[str, Any]) -> FloatArray
     """Demand of every step, `[n, time]`.
 
     Args:
-        table: sparse rows with `row` and `column`, sorted by both.
+        table: sparse rows with `ROW` and `COLUMN`, sorted by both.
         grid: the steps.
         facts: of the manifest.
     """
-    row, column = (table[name].to_numpy() for name in ("row", "column"))
+    row, column = (table[name].to_numpy() for name in (ROW, COLUMN))
     demand = np.full((grid.n, grid.time), np.nan, np.float32)
     starts = np.flatnonzero(np.diff(row, prepend=-1))
     if facts["gaps"] == "zero":

@@ -23,8 +23,11 @@ from data_pipelines.atomic import replace_directory, write_json
 from data_pipelines.cleaning import EVENT_KEY, Cleaned, CleaningConfig, clean
 from data_pipelines.config import describe, resolve
 from data_pipelines.console import command_parser, console, progress, run
-from data_pipelines.demand import DemandSeriesConfig, DemandTables, demand_from_events
-from data_pipelines.demand_table import check_demand, demand_from_table
+from data_pipelines.demand import demand_from_events
+from data_pipelines.demand_checks import check_demand
+from data_pipelines.demand_manifest import DemandTables
+from data_pipelines.demand_settings import DemandSeriesConfig
+from data_pipelines.demand_table import demand_from_table
 from data_pipelines.fingerprint import fingerprint
 from data_pipelines.frames import Lazy
 from data_pipelines.quality import Checked, check_references, check_table

@@ -16,6 +16,8 @@ CLOSED_SHARE = 0.01
 """A day below this share of what is usual on its weekday: the doors were closed."""
 PARTIAL_SHARE = 0.5
 """The first or last day below this share: the data begin or end within it."""
+USUAL_DAYS = 4
+"""A weekday that was seen fewer times says nothing of what is usual on it."""
 USUAL_UNITS = 20.0
 """Fewer units than this on a usual day, and a day without a sale may be chance (for 20, one in 5 · 10^8)."""
 
@@ -49,8 +51,7 @@ def trading_days(days: Sequence[date], units: npt.NDArray[np.float64], step_days
         The whole days, and those that are not.
     """
     weekday = np.array([day.weekday() for day in days]) if step_days == 1 else np.zeros(len(days), int)
-    usual = np.array([np.median(units[weekday == number]) if (weekday == number).any() else 0 for number in range(7)])
-    usual = np.where(usual >= USUAL_UNITS, usual, 0)[weekday]
+    usual = np.array([_usual(units[weekday == number]) for number in range(7)])[weekday]
     whole = units >= PARTIAL_SHARE * usual
     closed = units < CLOSED_SHARE * usual
     shut = [day for day, is_closed in zip(days, closed.tolist(), strict=True) if is_closed]
@@ -63,3 +64,9 @@ def trading_days(days: Sequence[date], units: npt.NDArray[np.float64], step_days
         tuple(day for day in shut if days[first] <= day <= days[last]),
         (*days[:first], *days[last + 1 :]),
     )
+
+
+def _usual(units: npt.NDArray[np.float64]) -> float:
+    """Units of an ordinary day; 0 where that cannot be said."""
+    median = float(np.median(units)) if len(units) >= USUAL_DAYS else 0.0
+    return median if median >= USUAL_UNITS else 0.0

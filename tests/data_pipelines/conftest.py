@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import narwhals as nw
@@ -9,6 +10,8 @@ import polars as pl
 import pytest
 
 from data_pipelines.frames import Lazy
+from data_pipelines.prepare import PrepareConfig, prepare
+from data_pipelines.report import QualityReport
 from data_pipelines.schema import SOURCE_ROW
 
 Engine = Callable[[pl.DataFrame], Lazy]
@@ -41,6 +44,13 @@ def engine(request: pytest.FixtureRequest) -> Engine:
         return to_duckdb
     session = request.getfixturevalue("spark")
     return lambda table: nw.from_native(session.createDataFrame(numbered(table).to_arrow()))
+
+
+@pytest.fixture(scope="session")
+def journey(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, QualityReport]:
+    """The real data of the installed package, prepared; about ten seconds."""
+    folder = tmp_path_factory.mktemp("journey") / "data"
+    return folder, prepare("complete-journey", None, folder, PrepareConfig())
 
 
 def numbered(table: pl.DataFrame) -> pl.DataFrame:

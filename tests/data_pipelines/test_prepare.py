@@ -12,7 +12,7 @@ import pytest
 
 from data_pipelines import prepare as module
 from data_pipelines.prepare import PrepareConfig, main, prepare
-from data_pipelines.report import Severity
+from data_pipelines.report import QualityReport, Severity
 from data_pipelines.schema import InputError
 
 START = datetime(2019, 5, 1)
@@ -258,13 +258,12 @@ def test_help_lists_settings_and_examples(capsys: pytest.CaptureFixture[str]) ->
     assert "supplytower data prepare --source complete-journey --out" in printed
 
 
-def test_the_default_data_set(tmp_path: Path) -> None:
-    """The real data of the installed package, about ten seconds."""
-    report = prepare("complete-journey", None, tmp_path / "cj", PrepareConfig())
+def test_the_default_data_set(journey: tuple[Path, QualityReport]) -> None:
+    folder, report = journey
     # Published size: 1,469,307 transactions, 92,331 products, 801 households with demographics
     assert {table.name: table.rows for table in report.tables} == {"events": 1_469_307, "items": 92_331, "users": 801}
     assert all(check.severity is Severity.WARNING for check in report.checks)
-    manifest = json.loads((tmp_path / "cj" / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
     # 8,869 lines with quantity 0; 13,520 purchases of items by the millilitre, all but a few of them petrol
     assert {name: count for name, count in manifest["cleaning"].items() if count} == {
         "non_positive_quantity": 8_869,
@@ -275,13 +274,13 @@ def test_the_default_data_set(tmp_path: Path) -> None:
     demand = manifest["demand"]
     assert (demand["first_day"], demand["last_day"]) == ("2017-01-01", "2017-12-31")
     assert demand["closed_days"] == ["2017-12-25"]  # the one day without a sale
-    events = pl.scan_parquet(tmp_path / "cj" / "events.parquet")
+    events = pl.scan_parquet(folder / "events.parquet")
     units = events.select(pl.col("quantity").sum()).collect().item()
-    assert pl.read_parquet(tmp_path / "cj" / "demand.parquet")["y"].sum() == units
+    assert pl.read_parquet(folder / "demand.parquet")["y"].sum() == units
     # week 48 ends at 05:00 UTC on 27 November: no event lies between its last and the first of week 49
     gap = pl.col("timestamp").is_between(datetime(2017, 11, 27, 4, 28, 7), datetime(2017, 11, 27, 5, 8, 55))
     assert events.filter(gap).collect().is_empty()
     key = ["user_id", "timestamp", "item_id"]
     assert events.select(pl.struct(key).is_sorted()).collect().item()
-    shares = pl.scan_parquet(tmp_path / "cj" / "promotions.parquet").select("display_share", "mailer_share")
+    shares = pl.scan_parquet(folder / "promotions.parquet").select("display_share", "mailer_share")
     assert shares.max().collect().row(0) == pytest.approx((107 / 112, 110 / 112))
