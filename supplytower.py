@@ -28,16 +28,21 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "data prepare": Command("data_pipelines.prepare", "read, check and clean events; write a data folder"),
     "train recommender": Command("training.train_recommender", "train the two-tower model; write a run folder"),
+    "train forecaster": Command("training.train_forecaster", "train the demand forecaster; write a run folder"),
     "tune recommender": Command("training.tune_recommender", "search for better settings of the recommender"),
     "evaluate recommender": Command("training.evaluate_recommender", "measure a run beside honest baselines"),
+    "backtest": Command("training.backtest", "measure forecasters side by side on rolling origins"),
     "export recommender": Command("training.export_recommender", "write a SavedModel for TensorFlow Serving"),
+    "export forecaster": Command("training.export_forecaster", "write the forecaster for TensorFlow Serving"),
     "recommend": Command("training.recommend", "score every user with an exported model; write a table"),
+    "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 
 INTRODUCTION = """\
 usage: supplytower COMMAND [options]
 
-Train, measure, export and run a deep learning recommender for a shop, from raw events to TensorFlow Serving.
+Train, measure, export and run a deep learning recommender and a demand forecaster for a shop, from raw events to
+TensorFlow Serving.
 """
 
 EXAMPLE = """\

@@ -120,6 +120,13 @@ CANDIDATE_ITEM_ID = "candidate_item_id"
 K = "k"
 EMBEDDING = "embedding"
 PROBABILITY = "probability"
+DEMAND_HISTORY = "demand"
+START_DATE = "start_date"
+HORIZON = "horizon"
+MEAN = "mean"
+QUANTILES = "quantiles"
+LEVELS = "levels"
+Y_HAT = "y_hat"
 
 
 class InputError(ValueError):

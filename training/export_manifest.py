@@ -35,25 +35,39 @@ def build(run: runs.Run, version: int, graph: ServingGraph, verified: tuple[int,
         graph: its functions.
         verified: how many users' scores were compared, and the largest difference.
     """
-    record = read_json(run.path / runs.RECORD)
-    metrics = read_json(run.path / runs.METRICS)
-    metrics["training"] = {name: value for name, value in metrics["training"].items() if name != "history"}
     split = run.split
     return {
-        "model": RECOMMENDER,
-        "version": version,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "run": run.name,
-        **{name: record[name] for name in ("data", "fingerprint", "git", "packages")},
-        "metrics": metrics,
-        "settings": dataclasses.asdict(run.config),
+        **common(RECOMMENDER, version, run.path, run.config, graph.signatures),
         "items": split.items.size - FIRST_KNOWN,
         "users": split.users.size - FIRST_KNOWN,
         "event_types": list(split.event_types[FIRST_KNOWN:]),
         "history_length": run.recommender.history_length,
         "last_event": datetime.fromtimestamp(int(split.timelines.time.max()), UTC).isoformat(),
-        "signatures": {name: _describe(function) for name, function in graph.signatures.items()},
         "verified": {"users": verified[0], "largest_difference": verified[1]},
+    }
+
+
+def common(model: str, version: int, run: Path, config: Any, signatures: dict[str, Any]) -> dict[str, Any]:
+    """What every model's manifest holds.
+
+    Args:
+        model: its name.
+        version: its number.
+        run: the run's folder.
+        config: the run's settings.
+        signatures: concrete functions by signature name.
+    """
+    record, metrics = read_json(run / runs.RECORD), read_json(run / runs.METRICS)
+    metrics["training"] = {name: value for name, value in metrics["training"].items() if name != "history"}
+    return {
+        "model": model,
+        "version": version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run.resolve().name,
+        **{name: record[name] for name in ("data", "fingerprint", "git", "packages")},
+        "metrics": metrics,
+        "settings": dataclasses.asdict(config),
+        "signatures": {name: _describe(function) for name, function in signatures.items()},
     }
 
 

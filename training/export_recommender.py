@@ -4,20 +4,20 @@ Writes MODELS/recommender/<next version>/ whole or not at all: the SavedModel (s
 signatures), warm-up requests and manifest.json; then labels the version in MODELS/models.config.
 """
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.schema import FIRST_KNOWN
 from training import export_manifest, runs
 from training.export_requests import make_requests, typical_queries
 from training.export_verification import replay, verify
-from training.model_versions import CANARY, RECOMMENDER, STABLE, labels, set_labels, versions
+from training.model_versions import RECOMMENDER
+from training.publishing import publish, report
 from training.servable import servable
 from training.serving_graph import ServingGraph, Vocabularies
 from training.warmup import write_warmup
@@ -59,7 +59,13 @@ def _main(argv: Sequence[str] | None) -> int:
             base_path=arguments.base_path,
             promote=arguments.promote,
         )
-    _report(arguments.models, target)
+    manifest = export_manifest.read(target)
+    report(
+        arguments.models,
+        target,
+        f"{manifest['verified']['users']} users",
+        f"supplytower recommend --models {arguments.models} --data {manifest['data']} --out recs.parquet",
+    )
     return 0
 
 
@@ -95,59 +101,15 @@ def export(
     typical = make_requests(data, split, queries, K_VERIFIED, drawn)
     shown = make_requests(data, split, queries.take(np.array([0, -1])), K_SHOWN, drawn[:K_SHOWN])
 
-    version = max(versions(models, RECOMMENDER), default=0) + 1
-    target = models / RECOMMENDER / str(version)
-    with atomic.replace_directory(target) as temporary:
-        graph.save(temporary)
-        answer, answer_shown = replay(temporary, [typical, shown])
+    def write(folder: Path, version: int) -> dict[str, Any]:
+        graph.save(folder)
+        answer, answer_shown = replay(folder, [typical, shown])
         difference = verify(answer, typical, recommender, split, queries)
-        write_warmup(temporary, RECOMMENDER, [shown, typical])
+        write_warmup(folder, RECOMMENDER, [shown, typical])
         manifest = export_manifest.build(loaded, version, graph, verified=(len(queries), difference))
-        manifest["golden"] = export_manifest.golden(shown, answer_shown)
-        atomic.write_json(temporary / export_manifest.MANIFEST, manifest)
-    try:
-        set_labels(models, RECOMMENDER, new_labels(models, target, promote), base_path)
-    except BaseException:
-        shutil.rmtree(target)  # a version that no server is told of is a half-written export
-        raise
-    return target
+        return manifest | {"golden": export_manifest.golden(shown, answer_shown)}
 
-
-def new_labels(models: Path, target: Path, promote: bool) -> dict[str, int]:
-    """Canary is the new version; so is stable unless the version that is stable now has a better validation figure."""
-    version = int(target.name)
-    stable = labels(models, RECOMMENDER).get(STABLE)
-    if stable in versions(models, RECOMMENDER) and not promote:
-        old, new = (
-            export_manifest.read(models / RECOMMENDER / str(number))["metrics"]["training"]
-            for number in (stable, version)
-        )
-        if new["monitor"] != old["monitor"] or new["validation"] < old["validation"]:
-            return {STABLE: stable, CANARY: version}
-    return {STABLE: version, CANARY: version}
-
-
-def _report(models: Path, target: Path) -> None:
-    manifest = export_manifest.read(target)
-    named = [label for label, version in labels(models, RECOMMENDER).items() if version == manifest["version"]]
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
-    training = manifest["metrics"]["training"]
-    terminal.console.print(
-        f"{target}: version {manifest['version']} ({', '.join(named)}), {size:.0f} MB, "
-        f"validation {training['monitor']} {training['validation']:.4f}; "
-        f"{manifest['verified']['users']} users answered in a fresh process as in training "
-        f"(largest difference {manifest['verified']['largest_difference']:.1e})",
-        soft_wrap=True,
-        highlight=False,
-    )
-    if STABLE not in named:
-        terminal.console.print(
-            f"version {labels(models, RECOMMENDER)[STABLE]} stays stable: its validation figure is better, or is of "
-            "another kind; export with --promote to overrule this"
-        )
-    terminal.console.print(
-        f"next: supplytower recommend --models {models} --data {manifest['data']} --out recs.parquet"
-    )
+    return publish(models, RECOMMENDER, write, base_path=base_path, promote=promote)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from tensorflow_serving.config import model_server_config_pb2
 from data_pipelines import atomic
 from data_pipelines.schema import InputError
 
-RECOMMENDER = "recommender"
+RECOMMENDER, DEMAND_FORECASTER = "recommender", "demand_forecaster"
+EXPORTERS = {RECOMMENDER: "recommender", DEMAND_FORECASTER: "forecaster"}
+"""What `supplytower export` calls each model."""
 MODELS_CONFIG = "models.config"
 STABLE, CANARY = "stable", "canary"
 
@@ -51,7 +53,9 @@ def find_version(models: Path, model: str, wanted: str | None) -> Path:
     """
     existing = versions(models, model)
     if not existing:
-        raise InputError(f"{models / model}: no exported model; run `supplytower export recommender --models {models}`")
+        raise InputError(
+            f"{models / model}: no exported model; run `supplytower export {EXPORTERS[model]} --models {models}`"
+        )
     named = {str(number): number for number in existing} | labels(models, model)
     number = existing[-1] if wanted is None else named.get(wanted)
     if number not in existing:

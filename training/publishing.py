@@ -1,0 +1,87 @@
+"""Putting a new version of a model into MODELS: whole or not at all, then labelled."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from data_pipelines import atomic
+from data_pipelines import console as terminal
+from training import export_manifest
+from training.model_versions import CANARY, STABLE, labels, set_labels, versions
+from training.trainer import SMALLER_IS_BETTER
+
+
+def publish(
+    models: Path,
+    model: str,
+    write: Callable[[Path, int], dict[str, Any]],
+    *,
+    base_path: str | None = None,
+    promote: bool = False,
+) -> Path:
+    """Write a version.
+
+    Args:
+        models: the models folder.
+        model: the model's name.
+        write: writes the SavedModel into a folder, given the version's number, and returns the manifest.
+        base_path: the models folder as the server sees it.
+        promote: make the version stable even if it is worse than the stable one.
+
+    Returns:
+        The new version's folder.
+    """
+    version = max(versions(models, model), default=0) + 1
+    target = models / model / str(version)
+    with atomic.replace_directory(target) as temporary:
+        atomic.write_json(temporary / export_manifest.MANIFEST, write(temporary, version))
+    try:
+        set_labels(models, model, new_labels(models, target, promote), base_path)
+    except BaseException:
+        shutil.rmtree(target)  # a version that no server is told of is a half-written export
+        raise
+    return target
+
+
+def new_labels(models: Path, target: Path, promote: bool) -> dict[str, int]:
+    """Canary is the new version; so is stable unless the version that is stable now has a better validation figure."""
+    version, model = int(target.name), target.parent.name
+    stable = labels(models, model).get(STABLE)
+    if stable in versions(models, model) and not promote:
+        old, new = (
+            export_manifest.read(models / model / str(number))["metrics"]["training"] for number in (stable, version)
+        )
+        sign = -1 if new["monitor"] in SMALLER_IS_BETTER else 1
+        if new["monitor"] != old["monitor"] or sign * new["validation"] < sign * old["validation"]:
+            return {STABLE: stable, CANARY: version}
+    return {STABLE: version, CANARY: version}
+
+
+def report(models: Path, target: Path, what: str, next_command: str) -> None:
+    """Say what was written.
+
+    Args:
+        models: the models folder.
+        target: the version's folder.
+        what: what was verified, e.g. `16 users`.
+        next_command: what to try next.
+    """
+    manifest, model = export_manifest.read(target), target.parent.name
+    named = [label for label, version in labels(models, model).items() if version == manifest["version"]]
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
+    training = manifest["metrics"]["training"]
+    terminal.console.print(
+        f"{target}: version {manifest['version']} ({', '.join(named)}), {size:.0f} MB, "
+        f"validation {training['monitor']} {training['validation']:.4f}; "
+        f"{what} answered in a fresh process as in training "
+        f"(largest difference {manifest['verified']['largest_difference']:.1e})",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if STABLE not in named:
+        terminal.console.print(
+            f"version {labels(models, model)[STABLE]} stays stable: its validation figure is better, or is of "
+            "another kind; export with --promote to overrule this"
+        )
+    terminal.console.print(f"next: {next_command}", soft_wrap=True)
