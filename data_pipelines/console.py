@@ -7,7 +7,9 @@ one line and exit status 2, an interruption is status 130; a traceback means tha
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
@@ -20,7 +22,7 @@ from data_pipelines.schema import InputError
 EXIT_INPUT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False, emoji=False)  # names and paths may hold brackets
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -65,8 +67,10 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         argv: the arguments after the command's name; those of the process if None.
 
     Returns:
-        The status of `main`; 2 after an `InputError`, 130 after Ctrl-C, 1 when the reader of our output went away.
+        The status of `main`; 2 after an `InputError`, 130 after Ctrl-C, 143 after SIGTERM, 1 when the reader of our output went away.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)  # temporary files are removed on the way out
     try:
         return main(argv)
     except InputError as error:
@@ -83,10 +87,14 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         return stop.code if isinstance(stop.code, int) else 0
 
 
+def _stop(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 def print_error(message: str) -> None:
     """Print `error: message` on standard error, as one line whatever the terminal's width."""
-    console.print("[bold red]error:[/]", end=" ")
-    console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console.print("error:", style="bold red", end=" ")
+    console.print(message, highlight=False, soft_wrap=True)
 
 
 def progress(shown_on: Console = console) -> Progress:

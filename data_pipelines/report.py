@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
@@ -208,7 +207,7 @@ def _grid(title: str, *headers: str) -> Grid:
 
 
 def _cells(*values: object) -> list[str]:
-    return [f"{value:,}" if isinstance(value, int) else escape(str(value)) for value in values]
+    return [f"{value:,}" if isinstance(value, int) else str(value) for value in values]
 
 
 def _percent(share: float) -> str:

@@ -105,7 +105,7 @@ def fan_chart(axis: Axes, series: Series, theme: Theme) -> None:
     locator = AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axis.xaxis.get_offset_text().set_color(theme.text)
+    axis.xaxis.get_offset_text().set(color=theme.text, size=8)
     axis.grid(visible=False, axis="x")
 
 

@@ -50,14 +50,16 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--run", type=Path, required=True, help="folder written by `supplytower train recommender`")
     parser.add_argument("--data", type=Path, required=True, help="the data folder it was trained on")
     parser.add_argument("--k", type=_positive, nargs="+", default=[5, 10, 20], help="cut-offs (default: 5 10 20)")
-    parser.add_argument("--baselines", default="all", help=f"all, none, or some of: {', '.join(BASELINES)}")
+    parser.add_argument(
+        "--baselines", nargs="+", default=["all"], help=f"all, none, or some of: {', '.join(BASELINES)}"
+    )
     parser.add_argument("--bootstrap", type=_positive, default=1000, metavar="N", help="resamples (default: 1000)")
     arguments = parser.parse_args(argv)
     evaluation = evaluate_run(
         arguments.run,
         arguments.data,
         ks=tuple(arguments.k),
-        baselines=select_baselines(arguments.baselines),
+        baselines=select_baselines(",".join(arguments.baselines)),
         resamples=arguments.bootstrap,
     )
     output = Console()
@@ -161,7 +163,9 @@ def comparison_table(evaluation: Plain, *, wide: bool = True) -> Table:
 
 def _add_differences(table: Table, compared: list[Plain]) -> None:
     table.add_section()
-    table.add_row("best baseline", *[textwrap.fill(one["best_baseline"], 9) for one in compared])
+    table.add_row(
+        "best baseline", *[textwrap.fill(one["best_baseline"], 10, break_long_words=False) for one in compared]
+    )
     marks = [STYLES.get(one["verdict"], UNDECIDED_STYLE) for one in compared]
     gaps = [f"{one['difference']['mean']:+.4f}" for one in compared]
     table.add_row("difference to it", *[Text(f"{gap}{m}", style=s) for gap, (m, s) in zip(gaps, marks, strict=True)])

@@ -24,6 +24,7 @@ from training.demand_plots import LIGHT, Series, fan_charts
 from training.forecast_requests import make_requests
 from training.lstm_forecaster import SERIES_AT_ONCE, require_horizon
 from training.model_versions import DEMAND_FORECASTER, find_version
+from training.recommend import require_table, write_table
 
 HISTORY_SHOWN, SHOWN = 84, 6
 
@@ -42,24 +43,23 @@ def _main(argv: Sequence[str] | None) -> int:
             "supplytower forecast --models build/models --data build/data --out forecast.csv --version stable",
         ],
     )
-    parser.add_argument("--models", type=Path, required=True, help="folder written by `supplytower export`")
+    parser.add_argument("--models", type=Path, required=True, help="folder written by `supplytower export forecaster`")
     parser.add_argument("--data", type=Path, required=True, help="folder written by `supplytower data prepare`")
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
     parser.add_argument("--horizon", type=int, help="steps ahead (default: as many as the model was trained for)")
     parser.add_argument("--version", help="number or label of the version (default: the newest)")
     arguments = parser.parse_args(argv)
-    if arguments.out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"--out {arguments.out}: give a file that ends with .parquet or .csv")
+    require_table(arguments.out)
     version = find_version(arguments.models, DEMAND_FORECASTER, arguments.version)
     panel, answer = forecast(version, arguments.data, arguments.horizon)
     table = to_table(panel, answer)
     picture = arguments.out.with_suffix(".png")
     with atomic.replace_file(arguments.out) as temporary:
-        table.write_parquet(temporary) if arguments.out.suffix == ".parquet" else table.write_csv(temporary)
+        write_table(table, temporary)
     with atomic.replace_file(picture) as temporary:
         temporary.write_bytes(fan_charts(_largest(panel, answer, arguments.data), LIGHT))
     terminal.console.print(
-        f"{len(panel):,} series, {answer.mean.shape[1]} steps from {table[DS].min()}: "
+        f"{len(panel):,} series, {answer.mean.shape[1]} steps from {table[DS].min()!s}: "
         f"{answer.mean.sum():,.0f} units expected; wrote {arguments.out} and {picture}",
         soft_wrap=True,
     )
@@ -78,7 +78,7 @@ def forecast(version: Path, data: Path, horizon: int | None = None) -> tuple[Pan
         The series that the model was trained on, as they are in the data, and their forecast.
 
     Raises:
-        InputError: if a file is missing or damaged, the horizon is longer than trained, or the data are of another kind.
+        InputError: if a file is missing or damaged, the horizon is longer than trained, or the data of another kind.
     """
     manifest = export_manifest.read(version)
     horizon = require_horizon(manifest["horizon"] if horizon is None else horizon, manifest["horizon"])

@@ -43,10 +43,12 @@ class Sums:
     n_groups: int
 
     def of(self, values: FloatArray) -> FloatArray:
-        """Sums `[n_groups, ...]` of values `[n, ...]`; what was not observed counts as nothing."""
-        sums = np.zeros((self.n_groups, *values.shape[1:]))
-        np.add.at(sums, self.group, np.nan_to_num(values))
-        return sums
+        """Sums `[n_groups, ...]` of values `[n, ...]` over what was observed; NaN where nothing was."""
+        known = np.isfinite(values)
+        sums, count = (np.zeros((self.n_groups, *values.shape[1:])) for _ in range(2))
+        np.add.at(sums, self.group, np.where(known, values, 0.0))
+        np.add.at(count, self.group, known)
+        return np.where(count > 0, sums, np.nan)
 
 
 def hierarchy(panel: Panel, levels: Sequence[str]) -> list[Sums]:

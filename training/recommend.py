@@ -18,12 +18,13 @@ from rich.table import Table
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.item_names import item_names
-from data_pipelines.schema import ITEM_ID, RANK, SCORE, SERVING_DEFAULT, USER_ID, InputError
+from data_pipelines.schema import EMBEDDING, ITEM_EMBEDDING, ITEM_ID, RANK, SCORE, SERVING_DEFAULT, USER_ID, InputError
 from training.model_versions import RECOMMENDER, find_version
 from training.user_requests import IndexArray, UserRequests, first_line, read_events, read_table
 
 ITEM_NAME = "item_name"
 SAMPLE_USERS, SAMPLE_ITEMS = 3, 5
+SAMPLE_KNOWN, MIN_KNOWN_SHARE = 1_000, 0.02
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,14 +44,15 @@ def _main(argv: Sequence[str] | None) -> int:
             "      --version stable",
         ],
     )
-    parser.add_argument("--models", type=Path, required=True, help="folder written by `supplytower export`")
+    parser.add_argument("--models", type=Path, required=True, help="folder written by `supplytower export recommender`")
     parser.add_argument("--data", type=Path, required=True, help="folder written by `supplytower data prepare`")
-    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
     parser.add_argument("--k", type=int, default=20, help="items per user (default: 20)")
     parser.add_argument("--users", type=Path, help="only these: Parquet or CSV with a column user_id, or one id a line")
     parser.add_argument("--exclude-seen", action="store_true", help="leave out what the user has in the log already")
     parser.add_argument("--version", help="number or label (stable, canary) of the version (default: the newest)")
     arguments = parser.parse_args(argv)
+    require_table(arguments.out)
     table = recommend(
         find_version(arguments.models, RECOMMENDER, arguments.version),
         arguments.data,
@@ -59,7 +61,7 @@ def _main(argv: Sequence[str] | None) -> int:
         exclude_seen=arguments.exclude_seen,
     )
     with atomic.replace_file(arguments.out) as temporary:
-        table.write_parquet(temporary)
+        write_table(table, temporary)
     _report(table, arguments.k, arguments.out)
     return 0
 
@@ -90,7 +92,10 @@ def recommend(
     if users is None:
         users = read_table(data / "users.parquet", [USER_ID])[USER_ID]
     requests = UserRequests(events, users, k, exclude_seen=exclude_seen, n_items=names.height)
-    function = _load(version)
+    signatures = _load(version)
+    _require_same_shop(signatures, events, version, data)
+    function = signatures[SERVING_DEFAULT]
+    _mention_unknown(users, events)
     with terminal.progress() as bar:
         answers = []
         for rows in bar.track(requests.batches(), description="recommending"):
@@ -100,6 +105,35 @@ def recommend(
     table = table.select(users.rename(USER_ID).gather(table["asked"]), RANK, ITEM_ID, SCORE)
     table = table.join(names, on=ITEM_ID, how="left", maintain_order="left")
     return table.with_columns(pl.col(ITEM_NAME).fill_null(pl.col(ITEM_ID)))
+
+
+def require_table(out: Path) -> None:
+    """Refuse a file that cannot be written as a table, before any work is done.
+
+    Raises:
+        InputError: if it does not end with .parquet or .csv, or is a folder.
+    """
+    if out.suffix not in (".parquet", ".csv") or out.is_dir():
+        raise InputError(f"--out {out}: name a file that ends with .parquet or .csv")
+
+
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write a table in the format of the file's suffix."""
+    table.write_csv(path) if path.suffix == ".csv" else table.write_parquet(path)
+
+
+def _require_same_shop(signatures: Any, events: pl.DataFrame, version: Path, data: Path) -> None:
+    """Hardly an item of the log is one that the model knows: it was trained on another shop's data."""
+    items = events[ITEM_ID].unique(maintain_order=True).head(SAMPLE_KNOWN).to_list()
+    if not items:
+        return
+    embedded = signatures[ITEM_EMBEDDING](**{ITEM_ID: tf.constant(["", *items])})[EMBEDDING].numpy()
+    known = (embedded[1:] != embedded[0]).any(axis=1).mean()
+    if known < MIN_KNOWN_SHARE:
+        raise InputError(
+            f"{data}: {version} knows {known:.0%} of its items; it was trained on the data of another shop. Give that "
+            "shop's --data, or train a model on this one's"
+        )
 
 
 def read_users(path: Path) -> pl.Series:
@@ -124,7 +158,7 @@ def read_users(path: Path) -> pl.Series:
         ) from None
     if USER_ID not in table.columns:
         raise InputError(f"--users {path}: no column {USER_ID}; it has {', '.join(table.columns)}")
-    users = table[USER_ID].cast(pl.String).drop_nulls().unique(maintain_order=True)
+    users = table[USER_ID].cast(pl.String).str.strip_chars().drop_nulls().unique(maintain_order=True)
     users = users.filter(users != "")
     if users.is_empty():
         raise InputError(f"--users {path}: no user id in it; give at least one")
@@ -148,9 +182,18 @@ def _rows(asked: IndexArray, answer: dict[str, Any]) -> pl.DataFrame:
 
 def _load(version: Path) -> Any:
     try:
-        return tf.saved_model.load(str(version)).signatures[SERVING_DEFAULT]
+        signatures = tf.saved_model.load(str(version)).signatures
+        return {name: signatures[name] for name in (SERVING_DEFAULT, ITEM_EMBEDDING)}
     except (OSError, KeyError, tf.errors.OpError) as error:
         raise InputError(f"{version}: not a recommender's SavedModel ({first_line(error)}); export it again") from None
+
+
+def _mention_unknown(users: pl.Series, events: pl.DataFrame) -> None:
+    without = int((~users.is_in(events[USER_ID].unique().to_list())).sum())
+    if without:
+        terminal.console.print(
+            f"Note: {without:,} of {len(users):,} users have no events; they get what is popular", soft_wrap=True
+        )
 
 
 def _report(table: pl.DataFrame, k: int, out: Path) -> None:
@@ -166,7 +209,8 @@ def _report(table: pl.DataFrame, k: int, out: Path) -> None:
     short = len(users) - table.filter(pl.col(RANK) == k)[USER_ID].n_unique()
     if short:
         terminal.console.print(
-            f"{short:,} users got fewer than {k}: the catalogue has no more (that they have not seen)"
+            f"{short:,} users got fewer than {k}: the catalogue has no more (that they have not seen)",
+            soft_wrap=True,
         )
 
 

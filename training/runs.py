@@ -63,6 +63,8 @@ def start_run(path: Path, config: TrainingConfig, data: Path, *, resume: bool, d
         if resolve(type(config), file=path / CONFIG) != config:
             raise InputError(f"{path}: the settings differ from {path / CONFIG}; resume with the same ones")
         return
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: is there already and is no run; name a new folder with --out")
     record = {
         "data": str(data.resolve()),
         "fingerprint": fingerprint,

@@ -16,16 +16,19 @@ class Board:
     """Writes one run's event files.
 
     Args:
-        folder: where they go; one sub-folder per phase of the run.
+        folder: where they go; scalars of each phase of the run in a sub-folder of its own.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.writer: Any = tf.summary.create_file_writer(str(folder))
+        self.phases: dict[str, Any] = {}
 
-    def log(self, step: int, figures: dict[str, float]) -> None:
+    def log(self, phase: str, step: int, figures: dict[str, float]) -> None:
         """Write scalars: `loss`-like ones and figures of the training itself in their own groups."""
-        with self.writer.as_default(step=step):
+        if phase not in self.phases:
+            self.phases[phase] = tf.summary.create_file_writer(str(self.folder / phase))
+        with self.phases[phase].as_default(step=step):
             for name, value in figures.items():
                 tf.summary.scalar(_group(name), value)
 
@@ -52,7 +55,8 @@ class Board:
 
     def close(self) -> None:
         """Flush everything to disk."""
-        self.writer.close()
+        for writer in (self.writer, *self.phases.values()):
+            writer.close()
 
 
 def _group(name: str) -> str:

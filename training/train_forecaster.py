@@ -119,9 +119,10 @@ def train(
     board.close()
     terminal.console.print(
         f"best validation {config.monitor} {-state.best:.4f} after round {state.best_round}; the model is in {out}\n"
-        f"next: supplytower export forecaster --run {out} --models {out.parent / 'models'}\n"
-        f"      supplytower backtest --data {data} --out {out.parent / 'backtest'}\n"
-        f"      tensorboard --logdir {out}"
+        f"next: supplytower export forecaster --run {out} --models models\n"
+        f"      supplytower backtest --data {data} --out backtest\n"
+        f"      tensorboard --logdir {out}",
+        soft_wrap=True,
     )
     return record
 
@@ -180,7 +181,7 @@ def _train_phase(
     validate: Callable[[DemandLSTM], Logs] | None = None,
     after_round: AfterRound = lambda round, figures: None,
 ) -> tuple[DemandLSTM, Progressed]:
-    config = place.config
+    config, board = place.config, place.board
     keras.utils.set_random_seed(seed)
     with place.device.strategy.scope():
         model = build_demand_model(model_arguments(config, panel))
@@ -203,9 +204,10 @@ def _train_phase(
         place.device,
         place.out / runs.CHECKPOINTS / name,
         (lambda: validate(model)) if validate is not None else None,
-        place.board.log if place.board is not None else lambda step, figures: None,
+        (lambda step, figures: board.log(name, step, figures)) if board is not None else lambda step, figures: None,
         after_round,
     )
+    terminal.console.print(f"{name}: {len(windows):,} windows, {rounds} rounds at the most", highlight=False)
     if trainer.resume():
         terminal.console.print(f"{name}: resuming after round {trainer.state.round}, step {trainer.state.step}")
     with terminal.progress() as progress:

@@ -34,6 +34,7 @@ from training.two_tower_recommender import TwoTowerRecommender, build_model
 
 CALIBRATION_SHARE = 0.2
 PROJECTED_ITEMS = 5_000
+FEW_QUESTIONS = 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,15 +118,20 @@ def train(
         model.refresh(split.training_timelines, split.weekly, _target_counts(split, split.train))
     recommender = TwoTowerRecommender(model, config.history_length, config.batch_size)
     runs.update_metrics(out, "training", record)
-    with atomic.replace_file(out / runs.MODEL) as temporary:  # the sign that the run is finished comes last
-        recommender.save(temporary)
     board.hyperparameters(config, {config.monitor: state.best})
     _project(board, recommender, split, data)
     board.close()
+    with atomic.replace_file(out / runs.MODEL) as temporary:  # the sign that the run is finished comes last
+        recommender.save(temporary)
+    following = (
+        f"supplytower export recommender --run {out} --models models"
+        if config.final
+        else f"supplytower evaluate recommender --run {out} --data {data}"
+    )
     terminal.console.print(
         f"best validation {config.monitor} {state.best:.4f} after round {state.best_round}; the model is in {out}\n"
-        f"next: supplytower evaluate recommender --run {out} --data {data}\n"
-        f"      tensorboard --logdir {out}"
+        f"next: {following}\n      tensorboard --logdir {out}",
+        soft_wrap=True,
     )
     return record
 
@@ -181,9 +187,11 @@ def _run_phase(
         device,
         out / runs.CHECKPOINTS / phase.name,
         validate if phase.validation is not None else None,
-        lambda step, figures: board.log(step, figures),
+        lambda step, figures: board.log(phase.name, step, figures),
         after_round,
     )
+    heading = f"{phase.name}: {len(train):,} questions, {phase.rounds} rounds"
+    terminal.console.print(heading + (" at the most" if phase.validation is not None else ""), highlight=False)
     if trainer.resume():
         terminal.console.print(f"{phase.name}: resuming after round {trainer.state.round}, step {trainer.state.step}")
     with terminal.progress() as progress:
@@ -220,8 +228,15 @@ def _describe(split: Split, device: Device) -> None:
     terminal.console.print(
         f"{split.items.size - FIRST_KNOWN:,} items, {split.users.size - FIRST_KNOWN:,} users, "
         f"{len(split.timelines.item):,} events; questions: {len(split.train):,} training, "
-        f"{len(split.validation):,} validation, {len(split.test):,} test; {device.description}"
+        f"{len(split.validation):,} validation, {len(split.test):,} test; {device.description}",
+        soft_wrap=True,
     )
+    if min(len(split.validation), len(split.test)) < FEW_QUESTIONS:
+        terminal.console.print(
+            f"Note: fewer than {FEW_QUESTIONS} questions are held out; figures on them are mostly luck. Where times "
+            "are not real, --set split=leave_last_out holds out one basket of each user; else move test_start",
+            soft_wrap=True,
+        )
 
 
 if __name__ == "__main__":

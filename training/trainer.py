@@ -23,6 +23,12 @@ from training.devices import Device
 from training.training_config import TrainingConfig
 
 Logs = dict[str, float]
+
+
+class DivergedError(InputError, FloatingPointError):
+    """The loss is no number any more; `tune` goes on with another trial."""
+
+
 LAST, BEST = "last.npz", "best.npz"
 SMALLER_IS_BETTER = ("wrmsse", "pinball", "validation_loss")
 
@@ -153,7 +159,7 @@ class Trainer:
     def _finish_round(self, figures: Logs) -> None:
         state = self.state
         if not np.isfinite(figures["loss"]):
-            raise InputError(
+            raise DivergedError(
                 f"learning_rate={self.config.learning_rate}: the loss became {figures['loss']} in round "
                 f"{state.round + 1}; lower it"
             )

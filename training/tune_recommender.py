@@ -37,6 +37,7 @@ from data_pipelines.splits import read_manifest
 from training import runs
 from training.recommender_config import RecommenderConfig
 from training.train_recommender import train
+from training.trainer import DivergedError
 from training.training_config import load_preset
 
 SPACE: dict[str, BaseDistribution] = {
@@ -231,7 +232,7 @@ def _run_trial(search: _Search, study: optuna.Study, trial: optuna.Trial, advanc
         trial.set_user_attr(ROUND, record["rounds"])
         figure: float | None = record["validation"]
         study.tell(trial, figure)
-    except (optuna.TrialPruned, FloatingPointError):  # the latter: the loss became infinite
+    except (optuna.TrialPruned, DivergedError):
         figure = None
         study.tell(trial, state=TrialState.PRUNED)
     shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)  # tens of megabytes for each trial

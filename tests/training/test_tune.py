@@ -10,6 +10,7 @@ from data_pipelines.schema import InputError
 from tests.training.export_world import write_data
 from training import runs, tune_recommender
 from training.recommender_config import RecommenderConfig
+from training.trainer import DivergedError
 from training.training_config import load_preset
 from training.tune_recommender import SPACE, best_trials, main, readable, tune
 
@@ -35,7 +36,7 @@ class StandIn:
             raise KeyboardInterrupt
         figure = 1 - abs(config.dropout - 0.3)
         if config.weight_decay > 0.09:
-            raise FloatingPointError("the loss became nan")
+            raise DivergedError("the loss became nan")
         for number in (1, 2):
             after_round(number, {config.monitor: figure})
         (out / "model.npz").touch()
