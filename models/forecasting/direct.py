@@ -71,8 +71,8 @@ class Direct(ABC):
 
     horizon: int = field(default=28, kw_only=True)
     max_rows: int = field(default=600_000, kw_only=True)
-    half_life_days: int = field(default=730, kw_only=True)
-    validation_days: int = field(default=56, kw_only=True)
+    half_life_days: int = field(default=365, kw_only=True)
+    validation_days: int = field(default=28, kw_only=True)
     weighting: Weighting = field(default="none", kw_only=True)
     country: str | None = field(default="US", kw_only=True)
     seed: int = field(default=0, kw_only=True)
