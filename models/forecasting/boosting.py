@@ -5,15 +5,17 @@ zeros and a long right tail, unbiased in the mean. Reference: Ke et al., "LightG
 "XGBoost", KDD 2016; Januschowski et al., "Forecasting with trees", IJF 2022.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import lightgbm
 import numpy as np
+import numpy.typing as npt
 import xgboost
 
 from models.forecasting.direct import Direct, Examples
-from models.forecasting.forecaster import FloatArray
+from models.forecasting.forecaster import LEVELS, FloatArray
 
 BINS = 128
 """Of a feature's histogram."""
@@ -31,6 +33,10 @@ class Boosting(Direct):
         learning_rate: shrinkage of every tree.
         leaves: per tree.
         variance_power: Tweedie's ρ.
+        quantiles: `errors` of the weeks held out, in bins, or a `model` trained on quantile loss,
+            `max(q (y - ŷ), (q - 1) (y - ŷ))`, for every level.
+        quantile_rows: rows that the quantile models learn from at most.
+        quantile_rounds: trees of a quantile model.
         n_jobs: threads; 0 takes the library's default.
     """
 
@@ -39,7 +45,35 @@ class Boosting(Direct):
     learning_rate: float = field(default=0.05, kw_only=True)
     leaves: int = field(default=63, kw_only=True)
     variance_power: float = field(default=1.1, kw_only=True)
+    quantiles: Literal["errors", "model"] = field(default="errors", kw_only=True)
+    quantile_rows: int = field(default=100_000, kw_only=True)
+    quantile_rounds: int = field(default=150, kw_only=True)
     n_jobs: int = field(default=0, kw_only=True)
+
+    def _train(self, learn: Examples, judge: Examples) -> FloatArray:
+        judged = self._train_mean(learn, judge)
+        if self.quantiles == "model":
+            whole = learn.joined(judge)
+            kept = np.random.default_rng(self.seed).random(len(whole.target)) < self.quantile_rows / len(whole.target)
+            self._train_quantiles(whole.take(kept))
+        return judged
+
+    def _quantiles(self, features: FloatArray, mean: FloatArray, lead: npt.NDArray[np.int64]) -> FloatArray:
+        if self.quantiles == "errors":
+            return super()._quantiles(features, mean, lead)
+        return self._predict_quantiles(features)
+
+    @abstractmethod
+    def _train_mean(self, learn: Examples, judge: Examples) -> FloatArray:
+        """As `Direct._train`, for the mean."""
+
+    @abstractmethod
+    def _train_quantiles(self, examples: Examples) -> None:
+        """Learn all levels."""
+
+    @abstractmethod
+    def _predict_quantiles(self, features: FloatArray) -> FloatArray:
+        """`[rows, n_levels]` in multiples of the level."""
 
 
 @dataclass
@@ -48,7 +82,7 @@ class LightGBM(Boosting):
 
     name = "lightgbm"
 
-    def _train(self, learn: Examples, judge: Examples) -> FloatArray:
+    def _train_mean(self, learn: Examples, judge: Examples) -> FloatArray:
         train, valid = self._data(learn), self._data(judge)
         valid.reference = train
         stop = lightgbm.early_stopping(self.patience, verbose=False)
@@ -59,6 +93,16 @@ class LightGBM(Boosting):
 
     def _mean(self, features: FloatArray) -> FloatArray:
         return np.asarray(self._model.predict(features), np.float32)
+
+    def _train_quantiles(self, examples: Examples) -> None:
+        data = self._data(examples)
+        settings = self._settings() | {"objective": "quantile", "learning_rate": 0.1, "num_leaves": 31}
+        self._quantile_models = [
+            lightgbm.train(settings | {"alpha": level}, data, self.quantile_rounds) for level in LEVELS
+        ]
+
+    def _predict_quantiles(self, features: FloatArray) -> FloatArray:
+        return np.stack([np.asarray(model.predict(features)) for model in self._quantile_models], axis=1)
 
     def _data(self, examples: Examples) -> lightgbm.Dataset:
         return lightgbm.Dataset(
@@ -99,7 +143,7 @@ class XGBoost(Boosting):
 
     name = "xgboost"
 
-    def _train(self, learn: Examples, judge: Examples) -> FloatArray:
+    def _train_mean(self, learn: Examples, judge: Examples) -> FloatArray:
         train = xgboost.QuantileDMatrix(learn.features, learn.target, weight=learn.weight, max_bin=BINS)
         valid = xgboost.QuantileDMatrix(judge.features, judge.target, weight=judge.weight, ref=train, max_bin=BINS)
         model = xgboost.train(
@@ -118,6 +162,19 @@ class XGBoost(Boosting):
 
     def _mean(self, features: FloatArray) -> FloatArray:
         return np.asarray(self._model.inplace_predict(features), np.float32)
+
+    def _train_quantiles(self, examples: Examples) -> None:
+        data = xgboost.QuantileDMatrix(examples.features, examples.target, weight=examples.weight, max_bin=BINS)
+        settings = {key: value for key, value in self._settings().items() if not key.startswith("tweedie")} | {
+            "objective": "reg:quantileerror",
+            "quantile_alpha": list(LEVELS),
+            "eta": 0.1,
+            "max_leaves": 31,
+        }
+        self._quantile_model = xgboost.train(settings, data, self.quantile_rounds)
+
+    def _predict_quantiles(self, features: FloatArray) -> FloatArray:
+        return np.asarray(self._quantile_model.inplace_predict(features), np.float32)
 
     def _settings(self) -> dict[str, Any]:
         return {

@@ -3,8 +3,9 @@
 Croston smooths size z and interval p where there is demand; `ŷ = (1 - α/2) z / p` with the Syntetos-Boylan correction
 of its bias (SBA). TSB smooths the probability of demand instead, at every step, `ŷ = π z`: an article that nobody buys
 any more fades out. The smoothing parameters are those of least squared error one step ahead, per series.
-Quantiles: demand happens with the smoothed probability, and its size is one of the series' own sizes, moved to the
-smoothed mean. Recursions run over time once, for all series and parameters side by side.
+Quantiles: demand happens with the smoothed probability, and its size is one of the series' own sizes of the last year,
+moved to the smoothed mean; without sales in the last year all are zero.
+Recursions run over time once, for all series and parameters side by side.
 References: Croston, 1972; Syntetos & Boylan, "The accuracy of intermittent demand estimates", IJF 2005; Teunter,
 Syntetos & Babai, "Intermittent demand: linking forecasting to inventory obsolescence", EJOR 2011.
 """
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.forecasting.forecaster import LEVELS, FloatArray, Forecast, PanelLike, proper
+from models.forecasting.naive import DAYS_OF_YEAR, steps_of
 from models.forecasting.residual_quantiles import quantiles_of
 
 Doubles = npt.NDArray[np.float64]
@@ -60,7 +62,8 @@ class Smoothing(ABC):
         """Smooth every series with its best parameter."""
         state, error = self.run(panel.demand)
         self._state = state.take(error.argmin(axis=1))
-        self._sizes = np.where(panel.demand > 0, panel.demand, np.nan)
+        recent = panel.demand[:, -steps_of(DAYS_OF_YEAR, panel.step_days) :]
+        self._sizes = np.where(recent > 0, recent, np.nan)
         return self
 
     def predict(self, horizon: int) -> Forecast:

@@ -7,7 +7,7 @@ short series are answered without a model.
 
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -38,13 +38,13 @@ class Gaussian:
     deviation: Series
 
 
-def whole(history: npt.NDArray[np.floating], longest: int) -> Series:
-    """The end of one history from its launch on, holes linearly interpolated, at most `longest` steps."""
+def whole(history: npt.NDArray[np.floating]) -> Series:
+    """One history from its launch on, holes linearly interpolated."""
     observed = np.flatnonzero(np.isfinite(history))
     if not len(observed):
         return np.zeros(0)
     steps = np.arange(observed[0], len(history))
-    return np.interp(steps, observed, history[observed].astype(np.float64))[-longest:]
+    return np.interp(steps, observed, history[observed].astype(np.float64))
 
 
 @dataclass
@@ -80,19 +80,21 @@ class PerSeries(ABC):
         return Forecast(self._known.mean[:, :horizon], self._known.quantiles[:, :horizon])
 
     def _forecast(self, horizon: int) -> Forecast:
-        blocks = [self._demand[start : start + BLOCK] for start in range(0, len(self._demand), BLOCK)]
+        recent = self._demand[:, -self._longest :]
+        blocks = [recent[start : start + BLOCK] for start in range(0, len(recent), BLOCK)]
         jobs = self.n_jobs if len(blocks) > 1 else 1
-        parts = Parallel(n_jobs=jobs)(delayed(self._block)(block, horizon) for block in blocks)
+        settings = replace(self)  # a worker gets its block, not the whole panel with every block
+        parts = Parallel(n_jobs=jobs)(delayed(settings._block)(block, horizon, self._season) for block in blocks)
         mean, quantiles = (np.concatenate(part) for part in zip(*parts, strict=True))
         return proper(mean, quantiles)
 
-    def _block(self, demand: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
+    def _block(self, demand: FloatArray, horizon: int, season: int) -> tuple[FloatArray, FloatArray]:
         """Means `[n, horizon]` and quantiles `[n, horizon, n_levels]` of a few series."""
-        forecasts = [self._one(whole(history, self._longest), horizon) for history in demand]
+        forecasts = [self._one(whole(history), horizon, season) for history in demand]
         mean, quantiles = (np.stack(part).astype(np.float32) for part in zip(*forecasts, strict=True))
         return mean, quantiles
 
-    def _one(self, history: Series, horizon: int) -> tuple[Series, Series]:
+    def _one(self, history: Series, horizon: int, season: int) -> tuple[Series, Series]:
         if len(history) < FEWEST_STEPS:
             return self._too_short(history, horizon)
         if np.ptp(history) == 0:
@@ -101,7 +103,7 @@ class PerSeries(ABC):
         unit = history.mean()  # optimisers have absolute tolerances: the same series in boxes must give the same
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # "did not converge" is no news for the user: the best point stands
-            forecast = self.model(history / unit, horizon, self._season)
+            forecast = self.model(history / unit, horizon, season)
         quantiles = forecast.mean[:, None] + forecast.deviation[:, None] * norm.ppf(LEVELS)
         return forecast.mean * unit, quantiles * unit
 

@@ -20,7 +20,13 @@ CLOSED_FORM = ("naive", "seasonal-naive", "moving-average", "weekday-mean", "cro
 def small(name: str) -> Forecaster:
     """An unfitted forecaster, without the size that real data need."""
     forecaster = FORECASTERS[name]()
-    for setting, value in {"max_rows": 6_000, "rounds": 40, "quantile_rounds": 20, "n_jobs": 1}.items():
+    for setting, value in {
+        "max_rows": 6_000,
+        "rounds": 40,
+        "quantile_rounds": 20,
+        "p_plus_q_max": 1,
+        "n_jobs": 1,
+    }.items():
         if hasattr(forecaster, setting):
             setattr(forecaster, setting, value)
     return forecaster
