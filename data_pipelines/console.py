@@ -67,7 +67,8 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         argv: the arguments after the command's name; those of the process if None.
 
     Returns:
-        The status of `main`; 2 after an `InputError`, 130 after Ctrl-C, 143 after SIGTERM, 1 when the reader of our output went away.
+        The status of `main`; 2 after an `InputError`, 130 after Ctrl-C, 143 after SIGTERM, 1 when
+        the reader of our output went away.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)  # temporary files are removed on the way out

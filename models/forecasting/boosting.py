@@ -5,9 +5,12 @@ zeros and a long right tail, unbiased in the mean. Reference: Ke et al., "LightG
 "XGBoost", KDD 2016; Januschowski et al., "Forecasting with trees", IJF 2022.
 """
 
+import os
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait stop whatever else runs
 
 import lightgbm
 import numpy as np

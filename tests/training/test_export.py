@@ -13,17 +13,22 @@ import numpy.testing as npt
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.framework import op_def_registry
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from data_pipelines.schema import FIRST_KNOWN, UNKNOWN, InputError
+from tests.training.any_server import (
+    assert_c_api_answers_golden_requests,
+    assert_only_core_operations,
+    meta_graph,
+    operations,
+)
 from tests.training.export_world import CONFIG, N_USERS, Shop, random_recommender
-from training import export_manifest, export_recommender, replay
-from training.export_recommender import export, main, new_labels
+from training import export_manifest, export_recommender, publishing, replay
+from training.export_recommender import export, main
 from training.export_requests import make_requests
 from training.export_verification import ExportError, verify
+from training.publishing import new_labels
 from training.recommender_config import model_arguments
 from training.servable import servable
 from training.two_tower_recommender import build_model
@@ -34,18 +39,6 @@ SIGNATURES = {"serving_default", "score", "user_embedding", "item_embedding"}
 
 def manifest_of(shop: Shop) -> dict[str, Any]:
     return export_manifest.read(shop.version)
-
-
-def meta_graph(version: Path) -> Any:
-    saved_model = saved_model_pb2.SavedModel()
-    saved_model.ParseFromString((version / "saved_model.pb").read_bytes())
-    return saved_model.meta_graphs[0]
-
-
-def operations(graph: Any) -> set[str]:
-    """The operations of a graph and of its functions, functions' own names left out."""
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    return {node.op for node in nodes} - {function.signature.name for function in graph.library.function}
 
 
 # --- the files ------------------------------------------------------------------------------------------------------
@@ -175,42 +168,15 @@ def test_a_process_without_this_package_reproduces_the_scores_of_training(shop: 
 
 
 def test_the_c_api_answers_the_golden_requests(shop: Shop) -> None:
-    library = next(Path(tf.__file__).parent.glob("libtensorflow_cc.*"))
-    signatures, manifest = meta_graph(shop.version).signature_def, manifest_of(shop)
-    for name, golden in manifest["golden"].items():
-        signature = signatures[name]
-        inputs = {}
-        for tensor, value in golden["inputs"].items():
-            dtype = manifest["signatures"][name]["inputs"][tensor]["dtype"]
-            array = np.array(value)
-            inputs[signature.inputs[tensor].name] = [dtype, array.shape, array.ravel().tolist()]
-        outputs = [signature.outputs[tensor].name for tensor in golden["outputs"]]
-        process = subprocess.run(
-            [sys.executable, "-I", str(Path(__file__).with_name("c_api.py")), str(library), str(shop.version)],
-            input=json.dumps({"inputs": inputs, "outputs": outputs}),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert process.returncode == 0, process.stderr
-        for tensor, output in zip(golden["outputs"], outputs, strict=True):
-            shape, values = json.loads(process.stdout)[output]
-            expected = np.array(golden["outputs"][tensor])
-            if expected.dtype.kind == "U":
-                npt.assert_array_equal(np.array(values).reshape(shape), expected)
-            else:
-                npt.assert_allclose(np.array(values).reshape(shape), expected, rtol=1e-5, atol=1e-6)
+    assert_c_api_answers_golden_requests(shop.version)
 
 
 # --- only what every server has ---------------------------------------------------------------------------------------
 
 
 def test_only_core_operations_are_used(shop: Shop) -> None:
-    graph = meta_graph(shop.version).graph_def
-    used = operations(graph)
+    used = assert_only_core_operations(shop.version)
     assert {"LookupTableFindV2", "TopKV2", "MatMul"} <= used
-    assert [name for name in used if op_def_registry.get(name) is None] == []
-    assert [name for name in used if name.startswith(("Cudnn", "PyFunc", "EagerPyFunc", "Xla", "TFL"))] == []
 
 
 def test_a_model_built_for_a_gpu_is_served_without_its_kernels(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,5 +307,5 @@ def test_a_version_is_stable_if_it_is_not_worse(
         metrics = {"training": {"monitor": monitor, "validation": validation}}
         (folder / "manifest.json").write_text(json.dumps({"metrics": metrics}))
         found = new_labels(tmp_path, folder, promote)
-        export_recommender.set_labels(tmp_path, "recommender", found)
+        publishing.set_labels(tmp_path, "recommender", found)
     assert found == labelled
