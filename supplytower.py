@@ -54,6 +54,12 @@ from raw events to recommendations:
   supplytower recommend --models build/models --data build/data --k 20 --out build/recs.parquet
   tensorboard --logdir build/runs
 
+to demand forecasts:
+  supplytower train forecaster --data build/data --out build/runs/demand --preset quick
+  supplytower backtest --data build/data --out build/backtest
+  supplytower export forecaster --run build/runs/demand --models build/models
+  supplytower forecast --models build/models --data build/data --horizon 28 --out build/forecast.parquet
+
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 
 

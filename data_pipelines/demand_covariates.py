@@ -2,8 +2,8 @@
 
 From the demand table: prices, promotions, events; a value stands until the next one. What is the same for all series on
 a day (an event) also holds for those without a row. From promotions: the shares of stores with display or mailer, 0
-where nothing is on. From the calendar: holidays. Plans for the days after the last one come from the table `future`;
-where it says nothing, the last value stands, and a notice says so.
+where nothing is on. Plans for the days after the last one come from the table `future`. Where it says nothing, what
+followed the day of the month in the past year goes on to do so, else the last value stands; a notice says which.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data_pipelines.holiday_calendar import holiday_names
 from data_pipelines.panel import Category, FloatArray, IntArray
-from data_pipelines.schema import HOLIDAY, ITEM_ID, PROMOTIONS, UNIQUE_ID, WEEK_START
+from data_pipelines.schema import ITEM_ID, PROMOTIONS, UNIQUE_ID, WEEK_START
 
 ROW, COLUMN = "__row", "__column"
 """Position on the grid, beside the columns of the user."""
 LARGEST, START, LENGTH = "__largest", "__start", "__length"
+DAYS_IN_YEAR, MOST_DAYS = 365, 31
 NONE_WORDS = ("", "none", "null", "nan")
 """Texts (in any case) that say that there is no event."""
 
@@ -68,7 +68,6 @@ def covariates(
     plans: pl.DataFrame,
     series: pl.DataFrame,
     facts: dict[str, Any],
-    country: str | None,
 ) -> Covariates:
     """Put all covariates on the grid.
 
@@ -79,7 +78,6 @@ def covariates(
         plans: rows of the future likewise.
         series: `[n]` rows in the panel's order, with `ROW`.
         facts: of the manifest.
-        country: whose holidays; None or empty for none.
     """
     notices: list[str] = []
     rows = pl.concat([table, plans], how="diagonal_relaxed")
@@ -91,8 +89,6 @@ def covariates(
         planned.append(True)
         layers.append(layer)
     codes = [_categorical(rows, name, grid, notices) for name in facts["categorical"] if name in rows.columns]
-    if country and HOLIDAY not in facts["categorical"]:
-        codes.append(_holidays(country, grid))
     return Covariates(
         numeric=np.stack(layers, axis=-1) if layers else np.zeros((grid.n, grid.total, 0), np.float32),
         numeric_names=tuple(names),
@@ -140,8 +136,25 @@ def _numeric(rows: pl.DataFrame, name: str, grid: Grid, notices: list[str]) -> F
     last = int(rows[COLUMN].max()) if not rows.is_empty() else -1  # type: ignore[arg-type]
     if last < grid.total - 1:
         ahead = "its last value stands for the time after"
+        if last >= 0 and _continued(values, last + 1, grid):
+            ahead = "it followed the day of the month for a year, and is assumed to go on"
         notices.append(f"{name} is planned until {grid.day(last)}; {ahead} (a table future can say better)")
     return _filled(values)
+
+
+def _continued(values: FloatArray, time: int, grid: Grid) -> bool:
+    """Fill in the columns from `time` on, if the year before them is the same on the same days of the month."""
+    if grid.step_days != 1 or time < DAYS_IN_YEAR:
+        return False
+    dates = np.datetime64(grid.first) + np.arange(values.shape[1])
+    of_month = (dates - dates.astype("datetime64[M]")).astype(int)
+    past, ahead = np.arange(time - DAYS_IN_YEAR, time), np.arange(time, values.shape[1])
+    by_day = np.full((values.shape[0], MOST_DAYS), np.nan, np.float32)
+    by_day[:, of_month[past]] = values[:, past]  # the last of them stays
+    if not (by_day[:, of_month[past]] == values[:, past]).all() or (by_day == by_day[:, :1])[:, : MOST_DAYS - 3].all():
+        return False
+    values[:, ahead] = by_day[:, of_month[ahead]]
+    return True
 
 
 def _filled(values: FloatArray) -> FloatArray:
@@ -189,7 +202,7 @@ def _codes(values: pl.Series) -> tuple[IntArray, Category]:
     return codes.fill_null(0).to_numpy(), Category(values.name, ("", *vocabulary))
 
 
-# --- promotions and holidays ---------------------------------------------------------------------------------------
+# --- promotions ---------------------------------------------------------------------------------------
 
 
 def _promotions(data: Path, grid: Grid, series: pl.DataFrame, notices: list[str]) -> list[tuple[str, FloatArray]]:
@@ -222,9 +235,3 @@ def _promotions(data: Path, grid: Grid, series: pl.DataFrame, notices: list[str]
         np.add.at(values, (row[inside], column[inside]), share)
         layers.append((name, values))
     return layers
-
-
-def _holidays(country: str, grid: Grid) -> tuple[IntArray, Category]:
-    names = pl.Series(HOLIDAY, holiday_names(country, grid.first, grid.total, grid.step_days), dtype=pl.String)
-    codes, category = _codes(names)
-    return np.repeat(codes[None, :], grid.n, axis=0), category

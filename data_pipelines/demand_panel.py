@@ -5,7 +5,7 @@ stays NaN: before that row, out of stock, closed days, long holes. Which series 
 decided on the days before the test only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,9 @@ class DemandConfig:
     """Leave out series that begin fewer days before the test."""
     future_days: int = 28
     """How far covariates must at least reach beyond the last day: planned ones from the table `future`, else their last
-    value; holidays from the calendar."""
+    value."""
     holiday_country: str | None = None
-    """ISO code of the country whose holidays are a covariate, e.g. US or DE-BY; without one, the data's own; empty for
+    """ISO code of the country whose holidays models know of, e.g. US or DE-BY; without one, the data's own; empty for
     none."""
 
     def __post_init__(self) -> None:
@@ -88,8 +88,9 @@ def load_panel(data: Path, config: DemandConfig) -> Panel:
     grid = Grid(first, step_days, len(chosen), time, time + -(-reach.days // step_days))
     series = index.join(series, on=UNIQUE_ID, how="left", maintain_order="left")
     country = manifest["defaults"].get("holiday_country") if config.holiday_country is None else config.holiday_country
-    known = covariates(data, grid, table, plans, series, facts, country)
-    return _panel(chosen, grid, _dense(table, grid, facts), known, series, (*notices, *known.notices))
+    known = covariates(data, grid, table, plans, series, facts)
+    panel = _panel(chosen, grid, _dense(table, grid, facts), known, series, (*notices, *known.notices))
+    return replace(panel, country=country or None)
 
 
 def _panel(

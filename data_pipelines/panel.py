@@ -44,6 +44,7 @@ class Panel:
         static: `[n, n_static]` codes that never change, such as the department.
         statics: `[n_static]`, from the coarsest to the finest where they form a hierarchy.
         unit_value: `[n]` money per unit, for weights in money; ones where no price is known.
+        country: whose holidays matter, an ISO code such as `US` or `DE-BY`; None for none.
         notices: what had to be assumed, in sentences for the user.
     """
 
@@ -59,6 +60,7 @@ class Panel:
     static: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int32))
     statics: tuple[Category, ...] = ()
     unit_value: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    country: str | None = None
     notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

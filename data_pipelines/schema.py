@@ -26,7 +26,6 @@ UNIQUE_ID = "unique_id"
 DS = "ds"
 Y = "y"
 IN_STOCK = "in_stock"
-HOLIDAY = "holiday"
 SOURCE_ROW = "__source_row"  # 1 = the first data row of the file a row came from; only while data are being prepared
 REASON = "__reason"  # why a row is quarantined; null for a good row
 

@@ -1,7 +1,7 @@
 """The layers of the package, checked on the imports of every file.
 
 data_pipelines.schema  ◄── models         never TensorFlow: the same layers train on JAX
-                       ◄── data_pipelines  TensorFlow in datasets.py only
+                       ◄── data_pipelines  TensorFlow in datasets.py and demand_windows.py
                        ◄── serving         knows a model only as an exported artefact
 data_pipelines, models ◄── training
 """
@@ -32,6 +32,7 @@ class Layer:
 LAYERS = (
     Layer("data_pipelines.schema", (), only_stdlib=True),
     Layer("data_pipelines.datasets", ("data_pipelines",), tensorflow=True),
+    Layer("data_pipelines.demand_windows", ("data_pipelines",), tensorflow=True),
     Layer("data_pipelines", ("data_pipelines",)),
     Layer("models", ("data_pipelines.schema", "models")),
     Layer("training", ("data_pipelines", "models", "training"), tensorflow=True),

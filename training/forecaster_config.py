@@ -100,4 +100,5 @@ def model_arguments(config: ForecasterConfig, panel: Panel) -> dict[str, Any]:
         "static_dropout": config.static_dropout,
         "history_dropout": config.history_dropout,
         "head": config.head,
+        "country": panel.country,
     }

@@ -10,6 +10,8 @@ import holidays
 import numpy as np
 import numpy.typing as npt
 
+from data_pipelines.schema import InputError
+
 REACH_DAYS = 21
 """A holiday further away than this has no effect."""
 EPOCH_YEAR = 1970
@@ -22,7 +24,7 @@ class Calendar:
     """Calendar features of days.
 
     Args:
-        country: ISO code as `holidays` knows it (`US`, `DE`); None leaves holidays out.
+        country: ISO code as `holidays` knows it (`US`, `DE`, `DE-BY`); None leaves holidays out.
     """
 
     country: str | None = "US"
@@ -82,10 +84,20 @@ class Calendar:
 @cache
 def _named_days(country: str, first: int, last: int) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.int64]]:
     """Days `[n]` in order and a code from 1 on per name, of all holidays of some years, not only the legal ones."""
-    known = holidays.country_holidays(country)
+    code, _, subdivision = country.partition("-")
+    try:
+        known = holidays.country_holidays(code, subdiv=subdivision or None)
+    except NotImplementedError:
+        raise InputError(
+            f"holiday_country={country!r} is not known; write an ISO code such as US, DE or DE-BY"
+        ) from None
     categories = tuple({"public", "unofficial"} & set(known.supported_categories))
     years = range(min(first, YEARS[0]), max(last, YEARS[1]) + 1)
-    found = sorted(holidays.country_holidays(country, years=years, categories=categories, observed=False).items())
+    found = sorted(
+        holidays.country_holidays(
+            code, subdiv=subdivision or None, years=years, categories=categories, observed=False
+        ).items()
+    )
     names = [name.split("; ")[0] for _, name in found]  # several on one day: the first by name
     vocabulary = {name: code for code, name in enumerate(sorted(set(names)), start=1)}
     days = np.array([day for day, _ in found], dtype="datetime64[D]")

@@ -65,7 +65,6 @@ class Direct(ABC):
         half_life_days: a target this old is drawn half as often as today's, when rows are drawn.
         validation_days: the last days, on which the length of training and the quantiles are found.
         weighting: what an error counts: `none` relative to the series' level, `scale` in units, `value` in money.
-        country: whose holidays are features; None for none.
         seed: of the drawing and of the regression.
     """
 
@@ -74,7 +73,6 @@ class Direct(ABC):
     half_life_days: int = field(default=365, kw_only=True)
     validation_days: int = field(default=28, kw_only=True)
     weighting: Weighting = field(default="none", kw_only=True)
-    country: str | None = field(default="US", kw_only=True)
     seed: int = field(default=0, kw_only=True)
 
     @abstractmethod
@@ -95,7 +93,7 @@ class Direct(ABC):
 
     def fit(self, panel: PanelLike) -> Self:
         """Learn from all origins of all series."""
-        self._table = LagFeatures(panel, self.horizon, self.country)
+        self._table = LagFeatures(panel, self.horizon)
         self._n, self._time = panel.demand.shape
         rows = self._draw(panel)
         recent = rows.target >= self._time - steps_of(self.validation_days, panel.step_days)

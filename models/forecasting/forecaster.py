@@ -74,6 +74,10 @@ class PanelLike(Protocol):
     def unit_value(self) -> FloatArray:
         """`[n]` money per unit."""
 
+    @property
+    def country(self) -> str | None:
+        """Whose holidays matter."""
+
 
 @dataclass(frozen=True)
 class Forecast:

@@ -58,12 +58,11 @@ class LagFeatures:
         panel: the history and its covariates.
         horizon: planned covariates that do not reach this many steps beyond the end are left out: a model that leans
             on them would be lost where they are missing.
-        country: whose holidays; None for none.
     """
 
-    def __init__(self, panel: PanelLike, horizon: int, country: str | None = "US") -> None:
+    def __init__(self, panel: PanelLike, horizon: int) -> None:
         self._panel = panel
-        self._calendar = Calendar(country)
+        self._calendar = Calendar(panel.country)
         self._week, self._year = steps_of(7, panel.step_days), steps_of(DAYS_OF_YEAR, panel.step_days)
         self._time = panel.demand.shape[1]
         observed = np.isfinite(panel.demand)

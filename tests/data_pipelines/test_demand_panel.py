@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from data_pipelines.demand_panel import DemandConfig, load_panel
-from data_pipelines.holiday_calendar import holiday_names
 from data_pipelines.panel import Panel
 from data_pipelines.prepare import PrepareConfig, prepare
 from data_pipelines.schema import InputError
@@ -262,8 +261,7 @@ def test_events_become_a_panel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(panel.numeric[0, :, 1], [0] * 3 + [0.25] * 4 + [0] * 8)
     np.testing.assert_array_equal(panel.numeric[1, :, 1], [0.5] * 3 + [0] * 12)
     np.testing.assert_array_equal(panel.unit_value, np.float32([(1 + 3) / 3, 4]))
-    assert panel.categories[0].vocabulary == ("", "Martin Luther King Jr. Day", "New Year's Day")
-    assert np.flatnonzero(panel.categorical[0, :, 0]).tolist() == [0, 14]  # 1 and 15 January
+    assert panel.country == "US"
     assert panel.notices == ("display_share: no promotions are planned after 2024-01-14; none are assumed",)
 
 
@@ -287,14 +285,15 @@ def test_promotions_of_an_item_hold_in_all_its_stores(tmp_path: Path) -> None:
     np.testing.assert_array_equal(panel.numeric[:, :7, 1], np.full((2, 7), 0.5))
 
 
-def test_holidays_of_a_country() -> None:
-    names = holiday_names("US", date(2017, 11, 22), 4, 1)
-    assert names == [None, "Thanksgiving Day", None, None]
-    assert holiday_names("US", date(2017, 12, 18), 2, 7) == ["Christmas Eve", "Christmas Day"]  # the week's first
-    assert holiday_names("DE-BY", date(2017, 1, 6), 1, 1) != [None]
-    assert holiday_names("DE-BE", date(2017, 1, 6), 1, 1) == [None]
-    with pytest.raises(InputError, match="holiday_country='XX' is not known"):
-        holiday_names("XX", date(2017, 1, 1), 1, 1)
+def test_a_covariate_that_follows_the_day_of_the_month_goes_on_to_do_so(tmp_path: Path) -> None:
+    days = [day(0) + timedelta(days=number) for number in range(400)]
+    snap = [float(one.day <= 10) for one in days]
+    table = pl.DataFrame({"unique_id": "a", "ds": days, "y": 1.0, "snap": snap, "price": np.arange(400.0)})
+    panel = panel_of(tmp_path, {"demand": table}, DemandConfig(future_days=40))
+    ahead = [float((days[-1] + timedelta(days=number)).day <= 10) for number in range(1, 41)]
+    assert panel.numeric[0, 400:, 0].tolist() == ahead
+    assert (panel.numeric[0, 400:, 1] == 399).all()
+    assert "followed the day of the month" in panel.notices[0]
 
 
 # --- mistakes ----------------------------------------------------------------------------------------------------
@@ -336,7 +335,7 @@ def test_the_default_data_set(journey: tuple[Path, object]) -> None:
     panel = load_panel(journey[0], DemandConfig())
     assert panel.demand.shape == (2_000, 365)
     assert (panel.numeric_names, panel.planned) == (("price", "display_share", "mailer_share"), (False, True, True))
-    assert [category.name for category in panel.categories] == ["holiday"]
+    assert (panel.categories, panel.country) == ((), "US")
     assert [static.name for static in panel.statics][:3] == ["brand", "department", "product_category"]
     christmas = (date(2017, 12, 25) - date(2017, 1, 1)).days
     assert np.isnan(panel.demand[:, christmas]).all()
