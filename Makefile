@@ -12,8 +12,10 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 DATA := $(QUICKSTART)/data
 RUNS := $(QUICKSTART)/runs
 RUN := $(RUNS)/recommender/$(shell date +%Y%m%d-%H%M%S)
+DEMAND_RUN := $(RUNS)/forecaster/$(shell date +%Y%m%d-%H%M%S)
 MODELS := $(QUICKSTART)/models
 RECOMMENDATIONS := $(QUICKSTART)/recs.parquet
+FORECAST := $(QUICKSTART)/forecast.parquet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test lint format types bench clean
@@ -45,16 +47,20 @@ $(INSTALLED_BENCH): $(INSTALLED)
 $(DATA)/manifest.json: | $(INSTALLED)
 	$(BIN)/supplytower data prepare --source complete-journey --out $(DATA)
 
-quickstart: $(INSTALLED) $(DATA)/manifest.json ## train, measure and export a recommender on real data, into build/
+quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export a recommender and a demand forecaster on real data, into build/
 	$(BIN)/supplytower train recommender --data $(DATA) --out $(RUN) --preset quick
 	$(BIN)/supplytower evaluate recommender --run $(RUN) --data $(DATA)
 	$(BIN)/supplytower export recommender --run $(RUN) --models $(MODELS)
 	$(BIN)/supplytower recommend --models $(MODELS) --data $(DATA) --k 20 --out $(RECOMMENDATIONS)
+	$(BIN)/supplytower train forecaster --data $(DATA) --out $(DEMAND_RUN) --preset quick
+	$(BIN)/supplytower export forecaster --run $(DEMAND_RUN) --models $(MODELS)
+	$(BIN)/supplytower forecast --models $(MODELS) --data $(DATA) --horizon 28 --out $(FORECAST)
 	@echo
 	@echo "  report           $(RUN)/report.html"
 	@echo "  metrics          $(RUN)/metrics.json"
-	@echo "  SavedModel       $(MODELS)/recommender"
+	@echo "  SavedModels      $(MODELS)/recommender, $(MODELS)/demand_forecaster"
 	@echo "  recommendations  $(RECOMMENDATIONS)"
+	@echo "  forecast         $(FORECAST), $(FORECAST:.parquet=.png)"
 	@echo "  TensorBoard      $(VENV)/bin/tensorboard --logdir $(RUNS)"
 
 test: $(INSTALLED) ## run the tests, e.g. make test PYTEST_ARGS='-k layers'
@@ -75,6 +81,6 @@ bench: $(INSTALLED_BENCH) ## measure against peers on this machine
 	@$(BIN)/python -m benchmarks quick --data $(DATA) --models $(MODELS)
 
 clean: ## remove the environment, caches and the quickstart's output
-	rm -rf $(VENV) $(DATA) $(RUNS) $(MODELS) $(RECOMMENDATIONS) *.egg-info
+	rm -rf $(VENV) $(DATA) $(RUNS) $(MODELS) $(RECOMMENDATIONS) $(FORECAST) $(FORECAST:.parquet=.png) *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

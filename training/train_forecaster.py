@@ -151,8 +151,8 @@ def choose_rounds(
     config = place.config
     origins = validation_origins(panel, config)
 
-    def validate(model: DemandLSTM) -> Logs:
-        return validation_figures(LSTMForecaster([model]), panel, origins, levels)
+    def validate(forecaster: LSTMForecaster) -> Logs:
+        return validation_figures(forecaster, panel, origins, levels)
 
     model, state = _train_phase(
         panel.until(origins[0]), "search", config.seed, _rounds(config), place, validate, after_round
@@ -178,7 +178,7 @@ def _train_phase(
     seed: int,
     rounds: int,
     place: Place,
-    validate: Callable[[DemandLSTM], Logs] | None = None,
+    validate: Callable[[LSTMForecaster], Logs] | None = None,
     after_round: AfterRound = lambda round, figures: None,
 ) -> tuple[DemandLSTM, Progressed]:
     config, board = place.config, place.board
@@ -197,13 +197,14 @@ def _train_phase(
         weight=series_weights(panel, config),
         seed=seed,
     )
+    forecaster = LSTMForecaster([model])  # once: every new one is traced anew
     trainer = Trainer(
         model,
         examples,
         config,
         place.device,
         place.out / runs.CHECKPOINTS / name,
-        (lambda: validate(model)) if validate is not None else None,
+        (lambda: validate(forecaster)) if validate is not None else None,
         (lambda step, figures: board.log(name, step, figures)) if board is not None else lambda step, figures: None,
         after_round,
     )

@@ -34,12 +34,13 @@ from data_pipelines.sources.source import Source, load, opening
 NAME = "complete-journey"
 TEST_START = datetime(2017, 11, 27, 5)
 """The end of week 48 of 53; the last five weeks are the test."""
-DEFAULTS: dict[str, str | int | None] = {
+DEFAULTS: dict[str, str | int | list[str] | None] = {
     "test_start": TEST_START.isoformat(),
     "validation_days": 28,
     "min_item_users": 5,
     "time_zone": "America/New_York",
     "holiday_country": "US",
+    "levels": ["total", "department", "product_category", "item"],
 }
 FIRST_DAY = date(2017, 1, 1)
 """Start of week 1, which is this Sunday only."""

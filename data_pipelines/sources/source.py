@@ -34,12 +34,13 @@ class Source:
         tables: `events`, and `items` and `users` where there are any; `demand`, `series` and `future` likewise.
         extras: further finished tables that are written as they are.
         defaults: settings that fit this data set, for the manifest; see `splits.SplitConfig`. `time_zone` is where the
-            shop's days begin and end, `holiday_country` whose holidays it keeps.
+            shop's days begin and end, `holiday_country` whose holidays it keeps,
+            `levels` the sums that its demand forecasts are judged by.
     """
 
     name: str
     tables: Mapping[str, RawTable]
-    defaults: Mapping[str, str | int | None]
+    defaults: Mapping[str, str | int | list[str] | None]
     extras: Mapping[str, RawTable] = field(default_factory=dict)
 
 

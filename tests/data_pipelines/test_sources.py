@@ -209,6 +209,7 @@ def test_complete_journey_becomes_the_contract(package: Path) -> None:
         "min_item_users": 5,
         "time_zone": "America/New_York",
         "holiday_country": "US",
+        "levels": ["total", "department", "product_category", "item"],
     }
 
 

@@ -22,6 +22,7 @@ SETTINGS = {
     "epochs": 2,
     "validation_windows": 2,
     "history_dropout": 0.0,
+    "members": 1,
 }
 WORDS = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
 

@@ -25,7 +25,7 @@ from training.forecaster_config import ForecasterConfig
 from training.lstm_forecaster import LSTMForecaster
 from training.train_forecaster import train, validation_origins
 
-CONFIG = ForecasterConfig(**SETTINGS, members=2)
+CONFIG = ForecasterConfig(**SETTINGS | {"members": 2})
 LAST = "2021-09-16"  # 200 days from 2021-03-01 on
 
 
@@ -33,7 +33,10 @@ LAST = "2021-09-16"  # 200 days from 2021-03-01 on
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("demand")
     data = write_demand(folder)
-    assert main(["train", "forecaster", "--data", str(data), "--out", str(folder / "run"), *WORDS]) == 0
+    assert (
+        main(["train", "forecaster", "--data", str(data), "--out", str(folder / "run"), *WORDS, "--set", "members=2"])
+        == 0
+    )
     assert main(["export", "forecaster", "--run", str(folder / "run"), "--models", str(folder / "models")]) == 0
     return folder
 
@@ -58,11 +61,11 @@ def test_a_run_holds_what_is_needed_and_says_how_it_went(folder):
     assert record["validation"] == min(entry["wrmsse"] for entry in record["history"])
     assert record["validation"] < 1.0  # better than naive
     phases = {path.name for path in (run / "tensorboard").iterdir() if path.is_dir()}
-    assert phases == {"search", "member_1"}
+    assert phases == {"search", "member_1", "member_2"}
 
 
 def test_a_stopped_run_goes_on_to_the_very_same_weights(folder, tmp_path):
-    config = ForecasterConfig(**SETTINGS, members=2, checkpoint_steps=3)
+    config = ForecasterConfig(**SETTINGS | {"members": 2}, checkpoint_steps=3)
     train(folder / "data", tmp_path / "whole", config)
 
     def stop(round: int, figures: dict[str, float]) -> None:
@@ -243,7 +246,7 @@ def test_a_backtest_goes_on_where_it_was_and_refuses_other_settings(folder, summ
     monkeypatch.setattr("training.backtest._fit", None)  # nothing is fitted again
     again = backtest(folder / "data", folder / "backtest", CONFIG, ("weekday-mean", "lstm"), windows=2)
     assert again["models"]["lstm"]["test"] == summary["models"]["lstm"]["test"]
-    other = ForecasterConfig(**SETTINGS, members=1)
+    other = ForecasterConfig(**SETTINGS)
     with pytest.raises(InputError, match="holds a backtest with other settings"):
         backtest(folder / "data", folder / "backtest", other, ("lstm",), windows=2)
 
