@@ -10,15 +10,18 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FEW = (
-    "dim=16",
-    "lstm_units=16",
-    "history_length=256",
-    "sequence_events=64",
-    "epochs=1",
-    "max_train_queries=400",
-    "max_validation_queries=200",
-)
+FEW = {
+    "01_recommender": [
+        "dim=16",
+        "lstm_units=16",
+        "history_length=256",
+        "sequence_events=64",
+        "epochs=1",
+        "max_train_queries=400",
+        "max_validation_queries=200",
+    ],
+    "02_demand": ["max_series=30", "lstm_units=8", "hidden=16", "context=28", "windows_per_epoch=1280"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def with_parameters(notebook, **values):
 def test_runs_from_top_to_bottom(path, reduced, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(path, as_version=4)
-    notebook = with_parameters(notebook, INPUT=reduced, WORK=tmp_path, SETTINGS=list(FEW))
+    notebook = with_parameters(notebook, INPUT=reduced, WORK=tmp_path, SETTINGS=FEW[path.stem])
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
     client.execute()
     complaints = [
