@@ -2,9 +2,9 @@
 
     python -m benchmarks.m5 --input INPUT --out OUT
 
-INPUT holds `demand.parquet`, 70 daily series of store and department (levels 1 to 9 are sums of them). All choices, the
-blend's weights included, are made by a backtest on windows that end before the competition's. Then every model is fitted
-on all days and forecasts the 28 days after them: one file per model in OUT, with unique_id, ds and y_hat.
+INPUT holds `demand.parquet`, 70 daily series of store and department (levels 1 to 9 are sums of them). All choices,
+the blend's weights included, are made by a backtest on windows that end before the competition's. Then every model is
+fitted on all days and forecasts the 28 days after them: one file per model in OUT, with unique_id, ds and y_hat.
 
 The events of those days are from the calendar that the competition gave to everybody; SNAP days follow the day of the
 month.

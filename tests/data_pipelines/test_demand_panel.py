@@ -286,7 +286,7 @@ def test_promotions_of_an_item_hold_in_all_its_stores(tmp_path: Path) -> None:
 
 
 def test_a_covariate_that_follows_the_day_of_the_month_goes_on_to_do_so(tmp_path: Path) -> None:
-    days = [day(0) + timedelta(days=number) for number in range(400)]
+    days = [date(2022, 1, 1) + timedelta(days=number) for number in range(400)]
     snap = [float(one.day <= 10) for one in days]
     table = pl.DataFrame({"unique_id": "a", "ds": days, "y": 1.0, "snap": snap, "price": np.arange(400.0)})
     panel = panel_of(tmp_path, {"demand": table}, DemandConfig(future_days=40))
