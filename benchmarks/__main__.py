@@ -38,6 +38,8 @@ BENCHMARKS = {
     "training_speed": Benchmark("training beside plain two-towers in Keras and PyTorch"),
     "evaluation_speed": Benchmark("users per second of a full-catalogue evaluation"),
     "serving_latency": Benchmark("answers of the exported model in process", needs=("data", "models")),
+    "forecast_speed": Benchmark("training and inference of the forecaster", needs=("data", "models")),
+    "cold_start": Benchmark("forecasts of products with at most four weeks of history"),
     "published_protocol": Benchmark("the AUC of a published protocol and of a shop's question", long=True),
     "tune_baselines": Benchmark("the baselines' hyperparameters on the validation baskets", long=True),
 }
