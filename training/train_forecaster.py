@@ -243,8 +243,11 @@ def test_steps(panel: Panel, config: ForecasterConfig) -> int:
 
 def level_names(data: Path, config: ForecasterConfig, panel: Panel) -> tuple[str, ...]:
     """The sums that are scored: as configured, else the data's own, else the total, every category and the items."""
-    own = read_manifest(data)["defaults"].get("levels")
-    return config.levels or tuple(own or ("total", *(category.name for category in panel.statics), ITEM))
+    if config.levels:
+        return config.levels
+    known = ("total", *(category.name for category in panel.statics), ITEM)
+    own = read_manifest(data)["defaults"].get("levels") or known
+    return tuple(level for level in own if level in known)  # of few series a fine category may say nothing
 
 
 def series_weights(panel: Panel, config: ForecasterConfig) -> FloatArray:
