@@ -37,7 +37,7 @@ def figure(measured: dict[str, Any], path: Sequence[str]) -> float:
     value: Any = measured
     for key in path:
         value = value[key]
-    return float(value)
+    return float("nan") if value is None else float(value)
 
 
 def console_table(summary: dict[str, Any]) -> Table:

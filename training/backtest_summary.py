@@ -120,7 +120,7 @@ def summarise(
         }
     champion = min(models, key=lambda name: models[name]["validation"]["wrmsse"]["mean"])
     classes = windows[test].classes
-    return {
+    summary = {
         "series": len(panel),
         "horizon": horizon,
         "step_days": panel.step_days,
@@ -132,6 +132,17 @@ def summarise(
         "classes": {name: {"series": int((classes == name).sum()), "champion": by_class.get(name)} for name in CLASSES},
         "seeds": _seeds(windows, kept, validation, test),
     }
+    plain: dict[str, Any] = _plain(summary)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Without NaN, which JSON does not have: nothing to measure is None."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _window(panel: Panel, origin: Origin, levels: list[Sums], horizon: int) -> Window:
@@ -153,7 +164,10 @@ def _figures(window: Window, forecast: Forecast) -> dict[str, Any]:
     if cold.any():
         figures["cold"] = _part(window, forecast, cold)
     error = np.abs(actual - forecast.mean)
-    figures["by_step"] = np.nanmean(error, axis=0).tolist()
+    known = np.isfinite(error)
+    figures["by_step"] = (
+        np.where(known, error, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+    ).tolist()
     weekday = (past.first_day + past.step_days * (past.time + np.arange(actual.shape[1])) + 3) % 7
     figures["by_weekday"] = [
         float(np.nanmean(error[:, weekday == day])) if (weekday == day).any() else None for day in range(7)
