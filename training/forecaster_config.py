@@ -60,6 +60,8 @@ class ForecasterConfig(TrainingConfig, DemandConfig):
     """Windows per training step."""
     warmup_steps: int = 50
     """Steps over which the learning rate rises from zero."""
+    clip_norm: float = 1.0
+    """Gradients longer than this, all weights together, are cut to it (0: never)."""
     weight_decay: float = 0.001
     """Decoupled weight decay of AdamW."""
     epochs: int = 3

@@ -215,7 +215,9 @@ class Trainer:
             else keras.optimizers.schedules.CosineDecay(peak, total, alpha=end)
         )
         with self.device.strategy.scope():
-            optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+            optimizer = keras.optimizers.AdamW(
+                schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm or None
+            )
             self.model.compile(optimizer=optimizer, jit_compile=self.device.jit_compile)
             optimizer.build(self.model.trainable_variables)
         strategy, model = self.device.strategy, self.model

@@ -28,6 +28,8 @@ class TrainingConfig:
     """Steps over which the learning rate rises from zero."""
     weight_decay: float = 0.05
     """Decoupled weight decay of AdamW."""
+    clip_norm: float = 0.0
+    """Gradients longer than this, all weights together, are cut to it (0: never)."""
     epochs: int = 1
     """Passes over the training examples at the most."""
     rounds_per_epoch: int = 2
