@@ -165,9 +165,7 @@ class DemandLSTM(keras.Model):
         """
         demand, observed = self._history(inputs["demand"], training)  # [batch, history]
         length = ops.shape(inputs["demand"])[1]
-        steps = ops.shape(inputs["numeric"])[1] - length if self.planned else None
-        if steps is None:
-            steps = ops.shape(inputs["categorical"])[1] - length
+        steps = ops.shape(inputs["numeric"])[1] - length
         ahead = ops.arange(steps, dtype="int32")  # [horizon]
         scale = self._scale(demand, observed)  # [batch, 1]
         level = ops.log1p(demand / scale) * observed
@@ -211,7 +209,8 @@ class DemandLSTM(keras.Model):
         observed = ops.cast(ops.logical_not(ops.isnan(demand)), "float32")
         if training and self.history_dropout:
             new = keras.random.uniform((batch, 1), seed=self.seed_generator) < self.history_dropout
-            days = keras.random.uniform((batch, 1), 0.0, 28.0, seed=self.seed_generator)
+            days = keras.random.uniform((batch, 1), 1.0, 29.0, seed=self.seed_generator)  # of nothing at all, a loss in
+            # multiples of the scale would be as large as that of everything else
             age = ops.cast(ops.arange(self.history, 0, -1, dtype="int32"), "float32")[None, :]
             observed = observed * ops.cast(ops.logical_or(ops.logical_not(new), age <= days), "float32")
         return ops.where(observed > 0, demand, 0.0), observed
@@ -233,10 +232,8 @@ class DemandLSTM(keras.Model):
             sold = ops.cast(level[:, -days:] > 0, "float32")
             columns.append(_mean(sold, observed[:, -days:]))
         year_ago = slice(-self.year - 28, -self.year)
-        columns += [
-            _mean(level[:, year_ago], observed[:, year_ago]),
-            _mean(observed[:, year_ago], 1.0 + 0 * observed[:, year_ago]),
-        ]
+        columns.append(_mean(level[:, year_ago], observed[:, year_ago]))
+        columns.append(ops.mean(observed[:, year_ago], axis=1, keepdims=True))
         return ops.concatenate(columns, axis=-1)
 
     def _seasonal(self, demand: Tensor, observed: Tensor, scale: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
@@ -289,13 +286,11 @@ class DemandLSTM(keras.Model):
             change = ops.concatenate([scaled[:, :length], scaled[:, length:] - last], axis=1)
             parts += [ops.clip(scaled, -8.0, 8.0), ops.clip(change, -8.0, 8.0)]
         parts += [layer(categorical[:, :, i]) for i, layer in enumerate(self.categorical_embeddings)]
-        if not parts:
-            batch, total = ops.shape(numeric)[0], ops.shape(numeric)[1]
-            parts = [ops.zeros((batch, total, 1))]
+        parts.append(ops.zeros((*ops.shape(numeric)[:2], 1)))  # so that there is something to join
         known = ops.concatenate(parts, axis=-1)
-        before = ops.concatenate([ops.zeros_like(known[:, :1])] * 1, axis=1)
-        padded = ops.concatenate([ops.repeat(before, self.context, axis=1), known[:, :length]], axis=1)
-        return padded[:, -self.context :], known[:, length:]
+        nothing = ops.zeros_like(ops.repeat(known[:, :1], self.context, axis=1))
+        past = ops.concatenate([nothing, known[:, :length]], axis=1)[:, -self.context :]
+        return past, known[:, length:]
 
     def _quantiles(self, mean: Tensor, hidden: Tensor) -> Tensor:
         """Ascending quantiles around the mean; the mean is not moved by their loss."""
