@@ -1,10 +1,13 @@
 """How commands end: one line and a status, never a traceback for the user's own mistake."""
 
+import os
+import signal
+import time
 from collections.abc import Sequence
 
 import pytest
 
-from data_pipelines.console import command_parser, print_error, progress, run
+from data_pipelines.console import command_parser, console, print_error, progress, run
 from data_pipelines.schema import InputError
 
 
@@ -84,3 +87,23 @@ def test_progress_counts(capsys: pytest.CaptureFixture[str]) -> None:
     with progress() as bar:
         assert list(bar.track(range(3), description="scoring")) == [0, 1, 2]
     assert "scoring" in capsys.readouterr().err
+
+
+def test_a_termination_runs_what_cleans_up() -> None:
+    cleaned = []
+
+    def stopped(argv: Sequence[str] | None) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            cleaned.append(True)
+        return 0
+
+    assert run(stopped, []) == 143
+    assert cleaned
+
+
+def test_brackets_in_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("Wrote runs/[v2]/[/b]")
+    assert capsys.readouterr().err == "Wrote runs/[v2]/[/b]\n"

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,28 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert "no exported model" in mistake(capsys, "--models", tmp_path, "--data", shop.data, "--out", out)
     assert "supplytower data prepare" in mistake(capsys, "--models", shop.models, "--data", tmp_path, "--out", out)
     assert not out.exists()
+
+
+def test_the_log_of_another_shop_is_refused(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(shop.data, other)
+    renamed = pl.concat_str(pl.lit("another "), "item_id")
+    for name in ("events", "items"):
+        table = pl.read_parquet(other / f"{name}.parquet")
+        table.with_columns(item_id=renamed).write_parquet(other / f"{name}.parquet")
+    message = mistake(capsys, "--models", shop.models, "--data", other, "--out", tmp_path / "recs.parquet")
+    assert "knows 0% of its items" in message
+    assert not (tmp_path / "recs.parquet").exists()
+
+
+def test_a_csv_is_a_csv_and_other_files_are_refused_at_once(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ["--models", shop.models, "--data", shop.data]
+    assert main([*map(str, source), "--out", str(tmp_path / "recs.csv"), "--k", "3"]) == 0
+    assert pl.read_csv(tmp_path / "recs.csv").columns[:3] == ["user_id", "rank", "item_id"]
+    capsys.readouterr()
+    assert "ends with .parquet or .csv" in mistake(capsys, *source, "--out", tmp_path / "recs.xlsx")
 
 
 def test_unreadable_user_files_are_named(tmp_path: Path) -> None:

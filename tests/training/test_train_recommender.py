@@ -262,6 +262,7 @@ def refused(given: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_folder_that_holds_a_run_needs_resume(finished, data, capsys):
     assert "already holds a run; continue it with --resume" in refused(arguments(data, finished), capsys)
+    assert "is there already and is no run" in refused(arguments(data, finished.parent), capsys)
 
 
 def test_a_run_goes_on_with_its_own_settings_only(finished, data, capsys):
