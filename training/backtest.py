@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from data_pipelines import atomic
 from data_pipelines import console as terminal
@@ -125,7 +126,7 @@ def backtest(
     _require_same(out, data, config)
     tasks = [(origin, name) for origin in origins for name in models]
     forecasts: dict[int, dict[str, Kept]] = {origin.step: {} for origin in origins}
-    with terminal.progress() as bar:
+    with terminal.progress(Console(stderr=True)) as bar:  # the shared console is silent meanwhile
         task = bar.add_task("fitting", total=len(tasks))
         for origin, name in tasks:
             bar.update(task, description=f"{name}, {origin.day}")
@@ -169,18 +170,19 @@ def lstm(config: ForecasterConfig) -> RefittedLSTM:
     device = configure(config.precision, config.jit_compile)
 
     def train(panel: Panel) -> Any:
-        with tempfile.TemporaryDirectory() as folder, terminal.quiet():
+        with tempfile.TemporaryDirectory() as folder:
             return train_members(panel, config.epochs * config.rounds_per_epoch, Place(config, device, Path(folder)))
 
     return RefittedLSTM(train)
 
 
 def _fit(path: Path, make: Callable[[], Forecaster], past: Panel, horizon: int) -> Kept:
-    began = time.perf_counter()
-    forecaster = make().fit(past)
-    forecast = forecaster.predict(horizon)
-    seconds = time.perf_counter() - began
-    members = forecaster.predict_members(horizon) if isinstance(forecaster, RefittedLSTM) else None
+    with terminal.quiet():
+        began = time.perf_counter()
+        forecaster = make().fit(past)
+        forecast = forecaster.predict(horizon)
+        seconds = time.perf_counter() - began
+        members = forecaster.predict_members(horizon) if isinstance(forecaster, RefittedLSTM) else None
     arrays = {"mean": forecast.mean, "quantiles": forecast.quantiles, "levels": np.array(forecast.levels)}
     arrays |= {"seconds": np.array(seconds)} | ({"members": members} if members is not None else {})
     path.parent.mkdir(parents=True, exist_ok=True)
