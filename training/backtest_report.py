@@ -28,6 +28,8 @@ COLUMNS = {
     "…randomised": ("coverage_80_randomised",),
     "width": ("sharpness_80",),
 }
+CONSOLE = ("WRMSSE", "WAPE", "bias", "pinball", "80 % covers")
+"""Columns that a narrow terminal has room for."""
 HISTORY_SHOWN = 84
 TYPICAL = 6
 
@@ -50,20 +52,18 @@ def console_table(summary: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     table.add_column("model", no_wrap=True)
     table.add_column("WRMSSE\nearlier", justify="right")
-    for name in COLUMNS:
-        table.add_column(f"{name}\ntest" if name == "WRMSSE" else name, justify="right")
+    for name in CONSOLE:
+        table.add_column(f"{name}\ntest" if name == "WRMSSE" else name.replace(" covers", "\ncovers"), justify="right")
     table.add_column("seconds", justify="right")
     models = summary["models"]
     best = {
         name: min(figure(one["test"], COLUMNS[name]) for one in models.values())
-        for name in ("WRMSSE", "WAPE", "MASE", "RMSSE", "pinball")
+        for name in ("WRMSSE", "WAPE", "pinball")
     }
     for name in by_validation(summary):
         one = models[name]
-        cells = [
-            f"{figure(one['test'], path):.3f}{'★' if best.get(column) == figure(one['test'], path) else ' '}"
-            for column, path in COLUMNS.items()
-        ]
+        values = {column: figure(one["test"], COLUMNS[column]) for column in CONSOLE}
+        cells = [f"{value:.3f}{'★' if best.get(column) == value else ' '}" for column, value in values.items()]
         seconds = "–" if one["seconds"] is None else f"{one['seconds']:.1f}"
         style = "bold cyan" if name == summary["champion"] else ""
         table.add_row(name, f"{one['validation']['wrmsse']['mean']:.3f}", *cells, seconds, style=style)

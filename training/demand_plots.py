@@ -101,7 +101,7 @@ def fan_chart(axis: Axes, series: Series, theme: Theme) -> None:
     axis.plot(future, series.mean, color=theme.model, linewidth=1.6)
     axis.axvline(future[0], color=theme.rival, linewidth=0.9, linestyle=":")
     axis.set_title(series.title, loc="left", color=theme.text, fontsize=9.5)
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(bottom=0, top=max(axis.get_ylim()[1], 1.0))
     locator = AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
