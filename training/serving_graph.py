@@ -182,7 +182,9 @@ class ServingGraph:
             datasets.EVENT_KIND: _at_least_one(tf.gather(self._event_types.lookup(event_type), recent, batch_dims=1)),
             datasets.EVENT_TIME: _at_least_one(tf.gather(event_time, recent, batch_dims=1)),
         }
-        return self._model.answer(inputs, self._catalogue)
+        # read as a whole: rows gathered out of a variable make every other read of it a copy of the catalogue
+        read = Catalogue(*(None if part is None else tf.convert_to_tensor(part) for part in self._catalogue))
+        return self._model.answer(inputs, read)
 
     def _recent(self, padded: Tensor, event_time: Tensor) -> Tensor:
         """Columns of the most recent events, oldest first, then padding: `[batch, min(length, history_length)]`."""
