@@ -23,7 +23,7 @@ from training.forecast_requests import make_requests
 from training.forecaster_config import ForecasterConfig
 from training.lstm_forecaster import LSTMForecaster
 from training.model_versions import DEMAND_FORECASTER
-from training.publishing import publish, report
+from training.publishing import publish, report, run_export
 from training.warmup import write_warmup
 
 VERIFIED_SERIES, SHOWN_SERIES = 64, 2
@@ -44,21 +44,7 @@ def _main(argv: Sequence[str] | None) -> int:
             "supplytower export forecaster --run build/runs/demand --models build/models --base-path /models",
         ],
     )
-    parser.add_argument("--run", type=Path, required=True, help="folder written by `supplytower train forecaster`")
-    parser.add_argument("--models", type=Path, required=True, help="folder of exported models; created if need be")
-    parser.add_argument("--data", type=Path, help="the data folder of the run (default: where it was in training)")
-    parser.add_argument("--base-path", metavar="PATH", help="MODELS as the server sees it, e.g. /models in a container")
-    parser.add_argument("--promote", action="store_true", help="make the version stable whatever its validation figure")
-    arguments = parser.parse_args(argv)
-    tf.config.set_visible_devices([], "GPU")  # a server's CPU kernels decide, and so does this command
-    with terminal.console.status("exporting"):
-        target = export(
-            arguments.run,
-            arguments.models,
-            arguments.data,
-            base_path=arguments.base_path,
-            promote=arguments.promote,
-        )
+    arguments, target = run_export(parser, argv, export, "forecaster")
     manifest = export_manifest.read(target)
     report(
         arguments.models,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from data_pipelines import console as terminal
 from data_pipelines.schema import FIRST_KNOWN
@@ -17,7 +16,7 @@ from training import export_manifest, runs
 from training.export_requests import make_requests, typical_queries
 from training.export_verification import replay, verify
 from training.model_versions import RECOMMENDER
-from training.publishing import publish, report
+from training.publishing import publish, report, run_export
 from training.servable import servable
 from training.serving_graph import ServingGraph, Vocabularies
 from training.warmup import write_warmup
@@ -44,21 +43,7 @@ def _main(argv: Sequence[str] | None) -> int:
             "      --allow_version_labels_for_unavailable_models=true",
         ],
     )
-    parser.add_argument("--run", type=Path, required=True, help="folder written by `supplytower train recommender`")
-    parser.add_argument("--models", type=Path, required=True, help="folder of exported models; created if need be")
-    parser.add_argument("--data", type=Path, help="the data folder of the run (default: where it was in training)")
-    parser.add_argument("--base-path", metavar="PATH", help="MODELS as the server sees it, e.g. /models in a container")
-    parser.add_argument("--promote", action="store_true", help="make the version stable whatever its validation figure")
-    arguments = parser.parse_args(argv)
-    tf.config.set_visible_devices([], "GPU")  # a server's CPU kernels decide, and so does this command
-    with terminal.console.status("exporting"):
-        target = export(
-            arguments.run,
-            arguments.models,
-            arguments.data,
-            base_path=arguments.base_path,
-            promote=arguments.promote,
-        )
+    arguments, target = run_export(parser, argv, export, "recommender")
     manifest = export_manifest.read(target)
     report(
         arguments.models,

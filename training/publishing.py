@@ -1,9 +1,12 @@
 """Putting a new version of a model into MODELS: whole or not at all, then labelled."""
 
+import argparse
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import tensorflow as tf
 
 from data_pipelines import atomic
 from data_pipelines import console as terminal
@@ -56,6 +59,38 @@ def new_labels(models: Path, target: Path, promote: bool) -> dict[str, int]:
         if new["monitor"] != old["monitor"] or sign * new["validation"] < sign * old["validation"]:
             return {STABLE: stable, CANARY: version}
     return {STABLE: version, CANARY: version}
+
+
+def run_export(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, export: Callable[..., Path], trained_by: str
+) -> tuple[argparse.Namespace, Path]:
+    """Give an export command its options, parse them and export.
+
+    Args:
+        parser: without options yet.
+        argv: the command's arguments.
+        export: called with run, models, data, and the keywords base_path and promote.
+        trained_by: what `supplytower train` calls the model.
+
+    Returns:
+        The options and the new version's folder.
+    """
+    parser.add_argument("--run", type=Path, required=True, help=f"folder written by `supplytower train {trained_by}`")
+    parser.add_argument("--models", type=Path, required=True, help="folder of exported models; created if need be")
+    parser.add_argument("--data", type=Path, help="the data folder of the run (default: where it was in training)")
+    parser.add_argument("--base-path", metavar="PATH", help="MODELS as the server sees it, e.g. /models in a container")
+    parser.add_argument("--promote", action="store_true", help="make the version stable whatever its validation figure")
+    arguments = parser.parse_args(argv)
+    tf.config.set_visible_devices([], "GPU")  # a server's CPU kernels decide, and so does this command
+    with terminal.console.status("exporting"):
+        target = export(
+            arguments.run,
+            arguments.models,
+            arguments.data,
+            base_path=arguments.base_path,
+            promote=arguments.promote,
+        )
+    return arguments, target
 
 
 def report(models: Path, target: Path, what: str, next_command: str) -> None:

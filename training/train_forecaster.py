@@ -29,7 +29,7 @@ from training.forecaster_config import ForecasterConfig, model_arguments
 from training.lstm_forecaster import LSTMForecaster, build_demand_model
 from training.tensorboard import Board
 from training.trainer import Logs, Progressed, Trainer
-from training.training_config import load_preset
+from training.training_config import add_training_arguments, load_preset
 
 AfterRound = Callable[[int, Logs], None]
 
@@ -51,12 +51,7 @@ def _main(argv: Sequence[str] | None) -> int:
         ],
         settings=describe(ForecasterConfig),
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder written by `supplytower data prepare`")
-    parser.add_argument("--out", type=Path, required=True, help="run folder to create")
-    parser.add_argument("--preset", choices=("quick", "full"), default="full", help="named settings (default: full)")
-    parser.add_argument("--config", type=Path, help="YAML file of settings, over the preset")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
-    parser.add_argument("--resume", action="store_true", help="continue a run that was stopped")
+    add_training_arguments(parser)
     arguments = parser.parse_args(argv)
     preset = load_preset("forecaster", arguments.preset)
     config = resolve(ForecasterConfig, preset=preset, file=arguments.config, overrides=arguments.set)
@@ -103,7 +98,7 @@ def train(
         f"{test_start}, trained on {end:,} steps; {device.description}"
     )
     place = Place(config, device, out, board)
-    _, state = choose_rounds(panel.until(test_start), levels, place, after_round)
+    state = choose_rounds(panel.until(test_start), levels, place, after_round)
     record = {
         "rounds": state.best_round,
         "validation": -state.best,
@@ -139,7 +134,7 @@ class Place:
 
 def choose_rounds(
     panel: Panel, levels: list[Sums], place: Place, after_round: AfterRound = lambda round, figures: None
-) -> tuple[LSTMForecaster, Progressed]:
+) -> Progressed:
     """Train on what was known before the validation windows, and find how many rounds are best.
 
     Args:
@@ -154,10 +149,10 @@ def choose_rounds(
     def validate(forecaster: LSTMForecaster) -> Logs:
         return validation_figures(forecaster, panel, origins, levels)
 
-    model, state = _train_phase(
+    _, state = _train_phase(
         panel.until(origins[0]), "search", config.seed, _rounds(config), place, validate, after_round
     )
-    return LSTMForecaster([model]), state
+    return state
 
 
 def train_members(panel: Panel, rounds: int, place: Place) -> LSTMForecaster:

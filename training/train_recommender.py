@@ -29,7 +29,7 @@ from training.ranking_metrics import contained, ndcg, recall
 from training.recommender_config import RecommenderConfig, model_arguments
 from training.tensorboard import Board
 from training.trainer import Logs, Progressed, Trainer
-from training.training_config import load_preset
+from training.training_config import add_training_arguments, load_preset
 from training.two_tower_recommender import TwoTowerRecommender, build_model
 
 CALIBRATION_SHARE = 0.2
@@ -54,12 +54,7 @@ def _main(argv: Sequence[str] | None) -> int:
         ],
         settings=describe(RecommenderConfig),
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder written by `supplytower data prepare`")
-    parser.add_argument("--out", type=Path, required=True, help="run folder to create")
-    parser.add_argument("--preset", choices=("quick", "full"), default="full", help="named settings (default: full)")
-    parser.add_argument("--config", type=Path, help="YAML file of settings, over the preset")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
-    parser.add_argument("--resume", action="store_true", help="continue a run that was stopped")
+    add_training_arguments(parser)
     arguments = parser.parse_args(argv)
     config = resolve(
         RecommenderConfig,

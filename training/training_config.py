@@ -1,5 +1,6 @@
 """Settings that every training shares: order, optimizer, rounds, device."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,16 @@ def require_counts(config: Any, names: Sequence[str]) -> None:
     for name in names:
         if getattr(config, name) < 1:
             raise InputError(f"{name}={getattr(config, name)}: must be at least 1")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a training command its options."""
+    parser.add_argument("--data", type=Path, required=True, help="folder written by `supplytower data prepare`")
+    parser.add_argument("--out", type=Path, required=True, help="run folder to create")
+    parser.add_argument("--preset", choices=("quick", "full"), default="full", help="named settings (default: full)")
+    parser.add_argument("--config", type=Path, help="YAML file of settings, over the preset")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
+    parser.add_argument("--resume", action="store_true", help="continue a run that was stopped")
 
 
 def load_preset(model: str, name: str) -> dict[str, Any]:
