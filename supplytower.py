@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Command] = {
     "train recommender": Command("training.train_recommender", "train the two-tower model; write a run folder"),
     "train forecaster": Command("training.train_forecaster", "train the demand forecaster; write a run folder"),
     "tune recommender": Command("training.tune_recommender", "search for better settings of the recommender"),
+    "tune forecaster": Command("training.tune_forecaster", "search for better settings of the forecaster"),
     "evaluate recommender": Command("training.evaluate_recommender", "measure a run beside honest baselines"),
     "backtest": Command("training.backtest", "measure forecasters side by side on rolling origins"),
     "export recommender": Command("training.export_recommender", "write a SavedModel for TensorFlow Serving"),

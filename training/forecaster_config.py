@@ -21,10 +21,8 @@ DAYS_OF_WEEK, DAYS_OF_YEAR = 7, 364
 class ForecasterConfig(TrainingConfig, DemandConfig):
     """Everything that decides a run, beside the data. Same settings, same data, same weights."""
 
-    final: bool = False
-    """After validation chose the number of rounds, train on everything, the test included: for production."""
     members: int = 1
-    """Models of different seeds whose forecasts are averaged, in one export."""
+    """Models of different seeds whose forecasts are averaged, in one export; with refit=false there is one."""
 
     horizon: int = 28
     """Steps ahead (days, or weeks of weekly data)."""

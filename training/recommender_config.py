@@ -28,11 +28,6 @@ SAMPLED_ABOVE = 200_000
 class RecommenderConfig(TrainingConfig, SplitConfig):
     """Everything that decides a run, beside the data. Same settings, same data, same weights."""
 
-    refit: bool = True
-    """After validation chose the number of rounds, train anew with the validation questions included, then test."""
-    final: bool = False
-    """After validation chose the number of rounds, train anew on everything, the test included: for production."""
-
     dim: int = 64
     """Width of item and query vectors."""
     lstm_units: int = 64

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from data_pipelines import atomic
 from data_pipelines.config import resolve, to_yaml
+from data_pipelines.demand_panel import DemandConfig
 from data_pipelines.schema import InputError
 from data_pipelines.splits import HoldOut, Split, load_split, read_manifest
 from training.recommender_config import RecommenderConfig
@@ -55,11 +56,11 @@ def start_run(path: Path, config: TrainingConfig, data: Path, *, resume: bool, d
         InputError: if the folder holds a run and `resume` is not set, or the settings or the data differ from that
         run's.
     """
-    fingerprint = read_manifest(data)["fingerprint"]
+    fingerprint = data_fingerprint(data, config)
     if (path / RECORD).exists():
         if not resume:
             raise InputError(f"{path} already holds a run; continue it with --resume, or give another --out")
-        _require_data(path, data)
+        _require_data(path, data, config)
         if resolve(type(config), file=path / CONFIG) != config:
             raise InputError(f"{path}: the settings differ from {path / CONFIG}; resume with the same ones")
         return
@@ -98,8 +99,9 @@ def finished_run(path: Path, data: Path, kind: type[C], command: str) -> C:
     """
     if not (path / MODEL).exists():
         raise InputError(f"{path}: no trained model there; finish `supplytower train {command} --out {path} --resume`")
-    _require_data(path, data)
-    return resolve(kind, file=path / CONFIG)
+    config = resolve(kind, file=path / CONFIG)
+    _require_data(path, data, config)
+    return config
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -114,8 +116,15 @@ def update_metrics(path: Path, key: str, value: Any) -> None:
     atomic.write_json(path / METRICS, read_metrics(path) | {key: value})
 
 
-def _require_data(path: Path, data: Path) -> None:
-    trained, given = json.loads((path / RECORD).read_text())["fingerprint"], read_manifest(data)["fingerprint"]
+def data_fingerprint(data: Path, config: TrainingConfig) -> str:
+    """Content hash of what such a run reads: the demand series, or the event tables."""
+    manifest = read_manifest(data)
+    fingerprint: str = (manifest["demand"] if isinstance(config, DemandConfig) else manifest)["fingerprint"]
+    return fingerprint
+
+
+def _require_data(path: Path, data: Path, config: TrainingConfig) -> None:
+    trained, given = json.loads((path / RECORD).read_text())["fingerprint"], data_fingerprint(data, config)
     if trained != given:
         raise InputError(
             f"{path} was trained on other data ({trained[:12]}) than {data} ({given[:12]}); give the same --data"

@@ -92,21 +92,23 @@ def train(
         terminal.console.print(f"{out} is already trained; nothing to resume")
         return {}
     board = Board(out / runs.TENSORBOARD)
-    end = panel.time if config.final else test_start
+    end, again = panel.time if config.final else test_start, config.refit or config.final
     terminal.console.print(
         f"{len(panel):,} series of {panel.time:,} steps; chosen on {config.validation_windows} windows before step "
-        f"{test_start}, trained on {end:,} steps; {device.description}"
+        f"{test_start}, "
+        + (f"then trained on {end:,} steps; " if again else "and not trained anew; ")
+        + device.description
     )
     place = Place(config, device, out, board)
-    state = choose_rounds(panel.until(test_start), levels, place, after_round)
+    forecaster, state = choose_rounds(panel.until(test_start), levels, place, after_round)
     record = {
         "rounds": state.best_round,
         "validation": -state.best,
         "monitor": config.monitor,
         "history": state.history,
     }
-    known = panel if config.final else panel.until(test_start)
-    forecaster = train_members(known, state.best_round, place)
+    if again:
+        forecaster = train_members(panel.until(end), state.best_round, place)
     runs.update_metrics(out, "training", record)
     with atomic.replace_file(out / runs.MODEL) as temporary:  # the sign that the run is finished comes last
         forecaster.save(temporary)
@@ -134,7 +136,7 @@ class Place:
 
 def choose_rounds(
     panel: Panel, levels: list[Sums], place: Place, after_round: AfterRound = lambda round, figures: None
-) -> Progressed:
+) -> tuple[LSTMForecaster, Progressed]:
     """Train on what was known before the validation windows, and find how many rounds are best.
 
     Args:
@@ -142,6 +144,9 @@ def choose_rounds(
         levels: sums for WRMSSE.
         place: where.
         after_round: see `train`.
+
+    Returns:
+        The best round's model and how it went.
     """
     config = place.config
     origins = validation_origins(panel, config)
@@ -149,10 +154,10 @@ def choose_rounds(
     def validate(forecaster: LSTMForecaster) -> Logs:
         return validation_figures(forecaster, panel, origins, levels)
 
-    _, state = _train_phase(
+    model, state = _train_phase(
         panel.until(origins[0]), "search", config.seed, _rounds(config), place, validate, after_round
     )
-    return state
+    return LSTMForecaster([model]), state
 
 
 def train_members(panel: Panel, rounds: int, place: Place) -> LSTMForecaster:

@@ -41,6 +41,10 @@ class TrainingConfig:
     """The validation figure that decides."""
     checkpoint_steps: int = 0
     """Also save every so many steps within a round (0: only between rounds); `--resume` goes on from there."""
+    refit: bool = True
+    """After validation chose the number of rounds, train anew with the validation part included."""
+    final: bool = False
+    """After validation chose the number of rounds, train anew on everything, the test included: for production."""
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     """`auto`: mixed bfloat16 on a GPU, float32 on a CPU."""
     jit_compile: Literal["auto", "true", "false"] = "auto"

@@ -1,18 +1,22 @@
 """The search, mostly with a stand-in for training whose figure is known: 1 − |dropout − 0.3|."""
 
 import fcntl
+from dataclasses import replace
 
 import optuna
 import pytest
 
 from data_pipelines.config import resolve
 from data_pipelines.schema import InputError
+from tests.training.demand_world import SETTINGS, write_demand
 from tests.training.export_world import write_data
-from training import runs, tune_recommender
+from training import runs, tune_forecaster, tune_recommender, tuning
 from training.recommender_config import RecommenderConfig
 from training.trainer import DivergedError
 from training.training_config import load_preset
-from training.tune_recommender import SPACE, best_trials, main, readable, tune
+from training.tune_forecaster import FORECASTER
+from training.tune_recommender import RECOMMENDER, SPACE, main
+from training.tuning import best_trials, readable
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +50,12 @@ class StandIn:
 @pytest.fixture
 def train(monkeypatch):
     stand_in = StandIn()
-    monkeypatch.setattr(tune_recommender, "train", stand_in)
+    monkeypatch.setattr(tune_recommender, "RECOMMENDER", replace(RECOMMENDER, train=stand_in))
     return stand_in
+
+
+def tune(data, out, trials, **keywords):
+    return tuning.tune(tune_recommender.RECOMMENDER, data, out, trials, **keywords)
 
 
 @pytest.mark.parametrize("preset", ["quick", "full"])
@@ -106,7 +114,7 @@ def test_a_trial_that_diverges_counts_but_never_wins(data, tmp_path, train):
 
 
 def test_a_poor_trial_is_stopped_early(data, tmp_path, train, monkeypatch):
-    monkeypatch.setattr(tune_recommender, "RANDOM_TRIALS", 1)
+    monkeypatch.setattr(tuning, "RANDOM_TRIALS", 1)
     trials = tune(data, tmp_path / "study", 4).trials
     pruned = [trial for trial in trials if trial.state == optuna.trial.TrialState.PRUNED]
     assert pruned
@@ -145,3 +153,19 @@ def test_training_in_earnest(data, tmp_path, capsys):
     kept = {path.name for path in (tmp_path / "study" / "trials" / "0000").iterdir()}
     assert kept >= {"config.yaml", "metrics.json", "tensorboard"}
     assert not kept & {"checkpoints", "model.npz"}
+
+
+def test_of_a_figure_that_should_be_small_the_smallest_is_best(tmp_path, monkeypatch, capsys):
+    data = write_demand(tmp_path)
+    small = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    arguments = ["--data", str(data), "--out", str(tmp_path / "study"), "--trials", "2", "--preset", "quick"]
+    assert tune_forecaster.main([*arguments, *small]) == 0
+    assert "validation wrmsse, best trials" in capsys.readouterr().out
+    records = [runs.read_metrics(tmp_path / "study" / "trials" / f"000{number}")["training"] for number in (0, 1)]
+    best = min(records, key=lambda record: record["validation"])
+    assert f"{best['validation']:.4f}" in (tmp_path / "study" / "best.yaml").read_text().splitlines()[0]
+    found = resolve(FORECASTER.config, preset=load_preset("forecaster", "full"), file=tmp_path / "study" / "best.yaml")
+    assert found.context == SETTINGS["context"]  # held fixed
+    # a trial is judged by validation: nothing is trained after that
+    phases = {path.name for path in (tmp_path / "study" / "trials" / "0000" / "tensorboard").iterdir() if path.is_dir()}
+    assert phases == {"search"}
