@@ -37,9 +37,11 @@ EXTRAS = {
     "spark": ["pyspark>=4.0"],
     # Pinned: figures in benchmarks/RESULTS.md are compared over time.
     "bench": ["torch==2.13.0"],
+    "hierarchy": ["hierarchicalforecast>=1.5"],
     "jax": ["jax>=0.7"],
     "dev": [
         "duckdb>=1.4",
+        "hierarchicalforecast>=1.5",
         "hypothesis>=6.140",
         "ipykernel>=7.0",
         "mypy>=2.0",

@@ -1,8 +1,11 @@
 """A name that a person can read for every item, from whatever attributes the shop has."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import polars as pl
 
-from data_pipelines.schema import ITEM_ID
+from data_pipelines.schema import ITEM_ID, ITEMS
 
 NAME_COLUMNS = ("name", "title", "item_name", "product_name", "description")
 MAX_PARTS = 2
@@ -29,6 +32,18 @@ def item_names(items: pl.DataFrame) -> pl.DataFrame:
         parts = sorted(specific, key=lambda name: -float(items[name].str.len_chars().mean() or 0))  # type: ignore[arg-type]
     joined = pl.concat_str([pl.col(name) for name in parts], separator=", ", ignore_nulls=True) if parts else pl.lit("")
     return items.select(ITEM_ID, pl.when(joined == "").then(ITEM_ID).otherwise(joined).alias("item_name"))
+
+
+def series_names(data: Path, ids: Iterable[str]) -> list[str]:
+    """A name for every demand series of a prepared folder: the item's, and the store's id where there are stores."""
+    path = data / f"{ITEMS.name}.parquet"
+    names = dict(item_names(pl.read_parquet(path)).iter_rows()) if path.exists() else {}
+
+    def name(unique_id: str) -> str:
+        item, at, store = unique_id.rpartition("@")
+        return names.get(unique_id) or (f"{names[item]} {at} {store}" if item in names else unique_id)
+
+    return [name(str(unique_id)) for unique_id in ids]
 
 
 def _is_code(values: pl.Series) -> bool:

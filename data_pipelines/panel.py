@@ -91,6 +91,10 @@ class Panel:
         widths = [part.shape[1] for part in (self.numeric, self.categorical) if part.shape[2]]
         return min(widths, default=self.time) - self.time
 
+    def dates(self, begin: int, end: int) -> npt.NDArray[np.datetime64]:
+        """First days of the steps from `begin` up to `end`, which may lie beyond the panel."""
+        return (self.first_day + self.step_days * np.arange(begin, end)).astype("datetime64[D]")
+
     def until(self, time: int) -> "Panel":
         """What was known when the columns from `time` on were still the future.
 

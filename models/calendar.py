@@ -25,17 +25,21 @@ class Calendar(keras.layers.Layer):
 
     Args:
         country: whose holidays, as `models.forecasting.calendar` knows it; None for none.
+        yearly: whether to tell the time of the year, as there.
     """
 
-    def __init__(self, country: str | None = "US", **kwargs: Any):
+    def __init__(self, country: str | None = "US", yearly: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
-        self.country = country
-        table = CalendarTable(country)
+        self.country, self.yearly = country, yearly
+        table = CalendarTable(country, yearly)
         columns = table.features(FIRST_DAY, LAST_DAY - FIRST_DAY + 1, 1).T
         named = dict(zip(table.names, columns, strict=True))
-        year = 2.0 * np.pi * (named["week_of_year"] * 7 + 3.5) / 365.25
+        waves = []
+        if yearly:
+            year = 2.0 * np.pi * (named["week_of_year"] * 7 + 3.5) / 365.25
+            waves += [np.sin(year), np.cos(year), np.sin(2 * year), np.cos(2 * year)]
         month = 2.0 * np.pi * named["day_of_month"] / 31.0
-        waves = [np.sin(year), np.cos(year), np.sin(2 * year), np.cos(2 * year), np.sin(month), np.cos(month)]
+        waves += [np.sin(month), np.cos(month)]
         self.numbers = np.concatenate([np.eye(7)[named["weekday"].astype(int)].T, waves]).T.astype(np.float32)
         if country:
             distance = named["days_from_holiday"]
@@ -57,4 +61,4 @@ class Calendar(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {**super().get_config(), "country": self.country}
+        return {**super().get_config(), "country": self.country, "yearly": self.yearly}

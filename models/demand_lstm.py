@@ -64,6 +64,7 @@ class DemandLSTM(keras.Model):
         history_dropout: probability that a training window is cut to a few days, as if the product were new.
         head: loss of the mean, one of `HEADS`.
         country: whose holidays the calendar knows.
+        yearly: whether the calendar tells the time of the year.
         use_cudnn: force (or forbid) the cuDNN kernel.
     """
 
@@ -86,6 +87,7 @@ class DemandLSTM(keras.Model):
         history_dropout: float = 0.1,
         head: str = "negative_binomial",
         country: str | None = "US",
+        yearly: bool = True,
         use_cudnn: bool | str = "auto",
         **kwargs: Any,
     ):
@@ -108,13 +110,14 @@ class DemandLSTM(keras.Model):
             "history_dropout": history_dropout,
             "head": head,
             "country": country,
+            "yearly": yearly,
             "use_cudnn": use_cudnn,
         }
         self.horizon, self.levels, self.planned = horizon, tuple(levels), tuple(planned)
         self.context, self.season, self.year, self.step_days = context, season, year, step_days
         self.static_dropout, self.history_dropout, self.head = static_dropout, history_dropout, head
         self.history = year + max(context, max(WEEKS) * season) + season  # steps that are looked at
-        self.calendar = Calendar(country, name="calendar")
+        self.calendar = Calendar(country, yearly, name="calendar")
         self.static_embeddings = [
             keras.layers.Embedding(size, dim, name=f"static_{i}") for i, size in enumerate(static_sizes)
         ]

@@ -15,17 +15,18 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.progress import Progress
 
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve, to_yaml
 from data_pipelines.demand_panel import load_panel
+from data_pipelines.item_names import series_names
 from data_pipelines.panel import Panel
 from data_pipelines.schema import InputError
 from data_pipelines.splits import read_manifest
@@ -34,12 +35,15 @@ from models.forecasting.forecaster import Forecast, Forecaster
 from training.backtest_report import console_table, write_report
 from training.backtest_summary import LSTM, Kept, Origin, summarise
 from training.devices import configure
+from training.forecast_metrics import hierarchy
 from training.forecaster_config import ForecasterConfig
 from training.lstm_forecaster import RefittedLSTM
+from training.reconciliation import require_library, sums_panel
 from training.train_forecaster import Place, level_names, test_steps, train_members
 from training.training_config import load_preset
 
 DEFAULT_MODELS = ("seasonal-naive", "weekday-mean", "ets", "xgboost", "lightgbm", LSTM)
+SUMS_MODEL = "ets"
 RESULTS, FORECASTS, ASKED = "backtest.json", "forecasts", "asked.json"
 DAYS_IN_YEAR = 364
 
@@ -67,6 +71,11 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--models", help=f"comma-separated, or all (default: {','.join(DEFAULT_MODELS)})")
     parser.add_argument("--windows", type=int, default=3, help="origins before the test (default: 3)")
     parser.add_argument("--horizon", type=int, default=28, help="steps ahead (default: 28)")
+    parser.add_argument(
+        "--mint",
+        action="store_true",
+        help="also reconcile the best model with forecasts of the totals (MinT; needs supplytower[hierarchy])",
+    )
     parser.add_argument("--preset", choices=("quick", "full"), default="full", help="of the LSTM (default: full)")
     parser.add_argument("--config", type=Path, help="YAML file of settings, over the preset")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
@@ -77,7 +86,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.windows < 1:
         raise InputError(f"--windows {arguments.windows}: must be at least 1; choices are made on them")
     models = select_models(arguments.models)
-    summary = backtest(arguments.data, arguments.out, config, models, windows=arguments.windows)
+    summary = backtest(arguments.data, arguments.out, config, models, windows=arguments.windows, mint=arguments.mint)
     terminal.console.print(console_table(summary))
     terminal.console.print(f"report: {arguments.out / 'report.html'}", soft_wrap=True)
     return 0
@@ -104,7 +113,7 @@ def select_models(names: str | None) -> tuple[str, ...]:
 
 
 def backtest(
-    data: Path, out: Path, config: ForecasterConfig, models: Sequence[str], *, windows: int = 3
+    data: Path, out: Path, config: ForecasterConfig, models: Sequence[str], *, windows: int = 3, mint: bool = False
 ) -> dict[str, Any]:
     """Fit and measure.
 
@@ -114,6 +123,7 @@ def backtest(
         config: which series, and the LSTM's settings.
         models: names of forecasters.
         windows: origins before the test.
+        mint: also reconcile the best model with forecasts of the sums, see `training.reconciliation`.
 
     Returns:
         What is written to backtest.json, see `training.backtest_summary.summarise`.
@@ -121,7 +131,10 @@ def backtest(
     Raises:
         InputError: if the data cannot be used, leave too few days, or `out` holds a backtest of something else.
     """
+    if mint:
+        require_library()
     panel = load_panel(data, config)
+    names = level_names(data, config, panel)
     origins = choose_origins(panel, config, windows)
     _require_same(out, data, config)
     tasks = [(origin, name) for origin in origins for name in models]
@@ -134,9 +147,11 @@ def backtest(
             make = _maker(name, config)
             forecasts[origin.step][name] = _read(path) or _fit(path, make, panel.until(origin.step), config.horizon)
             bar.advance(task)
-    summary = summarise(panel, origins, forecasts, level_names(data, config, panel), config.horizon)
+        sums = _forecast_sums(out, panel, origins, names, config.horizon, bar) if mint else None
+    summary = summarise(panel, origins, forecasts, names, config.horizon, sums)
     atomic.write_json(out / RESULTS, summary)
-    write_report(out, summary, panel, origins, forecasts, config=to_yaml(config))
+    shown = series_names(data, panel.ids)
+    write_report(out, summary, panel, origins, forecasts, names=shown, config=to_yaml(config))
     return summary
 
 
@@ -156,9 +171,22 @@ def choose_origins(panel: Panel, config: ForecasterConfig, windows: int) -> list
             f"{panel.time} steps of demand are too few for --windows {windows} of --horizon {config.horizon} before a "
             "test of the same length; lower one of them"
         )
-    first = date(1970, 1, 1) + timedelta(days=panel.first_day)
-    days = [(first + timedelta(days=step * panel.step_days)).isoformat() for step in (*steps, test)]
-    return [Origin(step, day, test=step == test) for step, day in zip((*steps, test), days, strict=True)]
+    return [Origin(step, str(panel.dates(step, step + 1)[0]), test=step == test) for step in (*steps, test)]
+
+
+def _forecast_sums(
+    out: Path, panel: Panel, origins: Sequence[Origin], names: Sequence[str], horizon: int, bar: Progress
+) -> dict[int, Forecast]:
+    """Forecasts of the sums by origin, each sum a series of its own."""
+    sums = sums_panel(panel, hierarchy(panel, names))
+    task = bar.add_task(f"{SUMS_MODEL} of the totals", total=len(origins))
+    forecasts = {}
+    for origin in origins:
+        path = out / FORECASTS / origin.day / f"sums-{SUMS_MODEL}.npz"
+        kept = _read(path) or _fit(path, FORECASTERS[SUMS_MODEL], sums.until(origin.step), horizon)
+        forecasts[origin.step] = kept.forecast
+        bar.advance(task)
+    return forecasts
 
 
 def _maker(name: str, config: ForecasterConfig) -> Callable[[], Forecaster]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from data_pipelines import atomic
 from data_pipelines.panel import Panel
 from training.backtest_summary import Kepts, Origin
-from training.demand_plots import DARK, LIGHT, Series, pictures
+from training.demand_plots import DARK, LIGHT, Series, pictures, series_with_forecasts
 
 TEMPLATE, REPORT, TENSORBOARD = "backtest.html.jinja", "report.html", "tensorboard"
 COLUMNS = {
@@ -30,7 +30,6 @@ COLUMNS = {
 }
 CONSOLE = ("WRMSSE", "WAPE", "bias", "pinball", "80 % covers")
 """Columns that a narrow terminal has room for."""
-HISTORY_SHOWN = 84
 TYPICAL = 6
 
 
@@ -77,10 +76,17 @@ def by_validation(summary: dict[str, Any]) -> list[str]:
 
 
 def write_report(
-    out: Path, summary: dict[str, Any], panel: Panel, origins: Sequence[Origin], kept: Kepts, *, config: str
+    out: Path,
+    summary: dict[str, Any],
+    panel: Panel,
+    origins: Sequence[Origin],
+    kept: Kepts,
+    *,
+    names: Sequence[str],
+    config: str,
 ) -> None:
     """Write the HTML page and TensorBoard's images."""
-    drawn = pictures(summary, typical_series(summary, panel, origins[-1], kept))
+    drawn = pictures(summary, typical_series(summary, panel, origins[-1], kept, names))
     shown = [
         {
             "title": picture.title,
@@ -110,28 +116,13 @@ def write_report(
     writer.close()
 
 
-def typical_series(summary: dict[str, Any], panel: Panel, test: Origin, kept: Kepts) -> list[Series]:
+def typical_series(
+    summary: dict[str, Any], panel: Panel, test: Origin, kept: Kepts, names: Sequence[str]
+) -> list[Series]:
     """Series of different size, with the forecast of the model that was chosen, or the last one where that is mixed."""
     available = kept[test.step]
     name = summary["champion"] if summary["champion"] in available else list(available)[-1]
-    forecast = available[name].forecast
     sold = np.nansum(panel.demand[:, : test.step], axis=1)
     order = np.argsort(-sold, kind="stable")
     places = np.unique(np.geomspace(1, len(order), min(TYPICAL, len(order))).astype(int) - 1)
-    first = max(0, test.step - HISTORY_SHOWN)
-    total = panel.demand[:, first : test.step + summary["horizon"]]
-    days = panel.first_day + panel.step_days * np.arange(first, first + total.shape[1])
-    dates = days.astype("datetime64[D]")
-    return [
-        Series(
-            title=str(panel.ids[row]),
-            model=name,
-            dates=dates,
-            demand=total[row],
-            split=test.step - first,
-            mean=forecast.mean[row],
-            quantiles=forecast.quantiles[row],
-            levels=forecast.levels,
-        )
-        for row in order[places]
-    ]
+    return series_with_forecasts(panel, order[places], test.step, available[name].forecast, names, name)

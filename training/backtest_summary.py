@@ -4,7 +4,7 @@ All choices are made on the origins before the test. Where the blend is itself j
 other origins (leave one out), so that it has no advantage over models without weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,9 @@ from training.forecast_metrics import (
     value_weights,
     wrmsse,
 )
+from training.reconciliation import errors, reconcile
 
-LSTM, BLEND, BY_CLASS = "lstm", "blend", "champion by class"
+LSTM, BLEND, BY_CLASS, MINT = "lstm", "blend", "champion by class", "mint"
 CLASSES = tuple(kind.value for kind in DemandClass)
 COLD_DAYS = 28
 Plain = Any
@@ -87,7 +88,12 @@ class Window:
 
 
 def summarise(
-    panel: Panel, origins: Sequence[Origin], kept: Kepts, level_names: Sequence[str], horizon: int
+    panel: Panel,
+    origins: Sequence[Origin],
+    kept: Kepts,
+    level_names: Sequence[str],
+    horizon: int,
+    sums: Mapping[int, Forecast] | None = None,
 ) -> dict[str, Any]:
     """Measure everything.
 
@@ -97,6 +103,7 @@ def summarise(
         kept: forecasts by origin step and model.
         level_names: sums for WRMSSE.
         horizon: steps ahead.
+        sums: forecasts of the sums by origin step (`training.reconciliation.sums_panel`), to add MinT.
 
     Returns:
         Plain data: `origins`, `levels`, `models` (figures per model: `validation` means over the earlier origins,
@@ -108,6 +115,7 @@ def summarise(
     validation, test = [origin.step for origin in origins[:-1]], origins[-1].step
     weights = _add_blend(forecasts, windows, validation, test)
     by_class = _add_champions(forecasts, windows, validation, test)
+    reconciled = _add_mint(forecasts, windows, validation, test, sums) if sums else None
     models: dict[str, Any] = {}
     for name in forecasts[test]:
         measured = {step: _figures(windows[step], forecasts[step][name]) for step in windows}
@@ -129,6 +137,7 @@ def summarise(
         "models": models,
         "champion": champion,
         "blend": weights,
+        "mint": reconciled,
         "classes": {name: {"series": int((classes == name).sum()), "champion": by_class.get(name)} for name in CLASSES},
         "seeds": _seeds(windows, kept, validation, test),
     }
@@ -168,7 +177,7 @@ def _figures(window: Window, forecast: Forecast) -> dict[str, Any]:
     figures["by_step"] = (
         np.where(known, error, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
     ).tolist()
-    weekday = (past.first_day + past.step_days * (past.time + np.arange(actual.shape[1])) + 3) % 7
+    weekday = (past.dates(past.time, past.time + actual.shape[1]).astype(int) + 3) % 7  # 1970-01-01 was a Thursday
     figures["by_weekday"] = [
         float(np.nanmean(error[:, weekday == day])) if (weekday == day).any() else None for day in range(7)
     ]
@@ -242,7 +251,7 @@ def _add_champions(
     forecasts: dict[int, dict[str, Forecast]], windows: dict[int, Window], validation: list[int], test: int
 ) -> dict[str, str]:
     """Add the forecasts of each class's best model on the other origins; returns the choice used in the test."""
-    names = [name for name in forecasts[test] if name != BLEND]
+    names = _single(forecasts[test])
 
     def choose(steps: list[int]) -> dict[str, str]:
         errors = {
@@ -257,6 +266,39 @@ def _add_champions(
     chosen = {step: choose(_others(step, validation)) for step in (*validation, test)}
     for step, choice in chosen.items():
         forecasts[step][BY_CLASS] = ClassChampions(choice, names[0]).combine(forecasts[step], windows[step].classes)
+    return chosen[test]
+
+
+def _single(names: Iterable[str]) -> list[str]:
+    """Without what was made of several."""
+    return [name for name in names if name not in (BLEND, BY_CLASS, MINT)]
+
+
+def _add_mint(
+    forecasts: dict[int, dict[str, Forecast]],
+    windows: dict[int, Window],
+    validation: list[int],
+    test: int,
+    sums: Mapping[int, Forecast],
+) -> str:
+    """Add the best single model of the other origins, reconciled with the sums; returns the one used in the test."""
+
+    def best(steps: list[int]) -> str:
+        def error(name: str) -> float:
+            return float(np.mean([windows[step].error(forecasts[step][name].mean) for step in steps]))
+
+        return min(_single(forecasts[test]), key=error)
+
+    chosen = {step: best(_others(step, validation)) for step in (*validation, test)}
+    for step, name in chosen.items():
+        window = windows[step]
+        past_errors = [
+            errors(windows[other].actual, forecasts[other][name].mean, sums[other].mean, window.levels)
+            for other in _others(step, validation)
+        ]
+        forecasts[step][MINT] = reconcile(
+            forecasts[step][name], sums[step].mean, window.levels, np.concatenate(past_errors, axis=1)
+        )
     return chosen[test]
 
 

@@ -9,12 +9,16 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+from data_pipelines.panel import Panel
+from models.forecasting.forecaster import Forecast
 from training.plots import DARK, LIGHT, ROW_INCHES, Theme, new_figure, png
 
-__all__ = ["DARK", "LIGHT", "Picture", "Series", "fan_chart", "pictures"]
+__all__ = ["DARK", "LIGHT", "Picture", "Series", "fan_chart", "pictures", "series_with_forecasts"]
 BANDS = ((0.05, 0.95), (0.1, 0.9), (0.25, 0.75))
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LINES = 6
+HISTORY_SHOWN = 84
+LONGEST_TITLE = 48
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,37 @@ class Series:
     mean: npt.NDArray[np.floating]
     quantiles: npt.NDArray[np.floating]
     levels: tuple[float, ...]
+
+
+def series_with_forecasts(
+    panel: Panel, rows: npt.NDArray[np.integer], split: int, forecast: Forecast, names: Sequence[str], model: str
+) -> list[Series]:
+    """Some series of a panel with what was forecast for them from the step `split` on.
+
+    Args:
+        panel: the series, with or without what followed.
+        rows: which of them.
+        split: first step that is forecast.
+        forecast: of all series.
+        names: `[n]` what people call them.
+        model: that forecast them.
+    """
+    horizon, first = forecast.mean.shape[1], max(split - HISTORY_SHOWN, 0)
+    demand = panel.demand[rows, first : split + horizon]
+    unknown = np.full((len(rows), split + horizon - first - demand.shape[1]), np.nan)
+    return [
+        Series(
+            title=names[row][:LONGEST_TITLE],
+            model=model,
+            dates=panel.dates(first, split + horizon),
+            demand=known,
+            split=split - first,
+            mean=forecast.mean[row],
+            quantiles=forecast.quantiles[row],
+            levels=forecast.levels,
+        )
+        for row, known in zip(rows, np.concatenate([demand, unknown], axis=1), strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ warm-up requests and manifest.json; then labels the version in MODELS/models.con
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +95,7 @@ def export(
             "horizon": config.horizon,
             "step_days": panel.step_days,
             "history": history,
-            "last_day": _day(panel, panel.time - 1),
+            "last_day": str(panel.dates(panel.time - 1, panel.time)[0]),
             "categories": {
                 category.name: list(category.vocabulary[1:]) for category in (*panel.categories, *panel.statics)
             },
@@ -125,10 +124,6 @@ def _verify(answer: dict[str, Any], forecaster: LSTMForecaster, panel: Panel) ->
 def _plain(array: Any) -> Any:
     """Without NaN, which JSON does not have: the golden request must be one that any client can send."""
     return np.nan_to_num(array) if array.dtype.kind == "f" else array
-
-
-def _day(panel: Panel, step: int) -> str:
-    return (date(1970, 1, 1) + timedelta(days=panel.first_day + step * panel.step_days)).isoformat()
 
 
 if __name__ == "__main__":

@@ -15,18 +15,18 @@ import tensorflow as tf
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.demand_panel import DemandConfig, load_panel
-from data_pipelines.item_names import item_names
+from data_pipelines.item_names import series_names
 from data_pipelines.panel import Panel
 from data_pipelines.schema import DS, LEVELS, MEAN, QUANTILES, SERVING_DEFAULT, UNIQUE_ID, Y_HAT, InputError
 from models.forecasting.forecaster import Forecast, proper
 from training import export_manifest
-from training.demand_plots import LIGHT, Series, fan_charts
+from training.demand_plots import LIGHT, fan_charts, series_with_forecasts
 from training.forecast_requests import make_requests
 from training.lstm_forecaster import SERIES_AT_ONCE, require_horizon
 from training.model_versions import DEMAND_FORECASTER, find_version
-from training.recommend import require_table, write_table
+from training.result_table import require_table, write_table
 
-HISTORY_SHOWN, SHOWN = 84, 6
+SHOWN = 6
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,10 +54,13 @@ def _main(argv: Sequence[str] | None) -> int:
     panel, answer = forecast(version, arguments.data, arguments.horizon)
     table = to_table(panel, answer)
     picture = arguments.out.with_suffix(".png")
+    largest = np.argsort(-answer.mean.sum(axis=1), kind="stable")[:SHOWN]
+    names = series_names(arguments.data, panel.ids)
+    shown = series_with_forecasts(panel, largest, panel.time, answer, names, "the forecaster")
     with atomic.replace_file(arguments.out) as temporary:
         write_table(table, temporary)
     with atomic.replace_file(picture) as temporary:
-        temporary.write_bytes(fan_charts(_largest(panel, answer, arguments.data), LIGHT))
+        temporary.write_bytes(fan_charts(shown, LIGHT))
     terminal.console.print(
         f"{len(panel):,} series, {answer.mean.shape[1]} steps from {table[DS].min()!s}: "
         f"{answer.mean.sum():,.0f} units expected; wrote {arguments.out} and {picture}",
@@ -108,10 +111,9 @@ def forecast(version: Path, data: Path, horizon: int | None = None) -> tuple[Pan
 def to_table(panel: Panel, answer: Forecast) -> pl.DataFrame:
     """unique_id, ds, y_hat and the quantiles, a row per series and step."""
     n, horizon = answer.mean.shape
-    days = panel.first_day + panel.step_days * (panel.time + np.arange(horizon))
     columns: dict[str, Any] = {
         UNIQUE_ID: np.repeat(panel.ids, horizon),
-        DS: np.tile(days.astype("datetime64[D]"), n),
+        DS: np.tile(panel.dates(panel.time, panel.time + horizon), n),
         Y_HAT: answer.mean.reshape(-1),
     }
     for i, level in enumerate(answer.levels):
@@ -126,34 +128,6 @@ def _require_inputs(requests: dict[str, Any], manifest: dict[str, Any], data: Pa
         raise InputError(f"{data}: has no {missing[0]!r}, which the model was trained with; prepare the same columns")
     for name in set(requests) - set(wanted):
         del requests[name]
-
-
-def _largest(panel: Panel, answer: Forecast, data: Path) -> list[Series]:
-    """The series with the most demand expected, with names that people can read."""
-    order = np.argsort(-answer.mean.sum(axis=1), kind="stable")[:SHOWN]
-    first = max(panel.time - HISTORY_SHOWN, 0)
-    known = panel.demand[:, first:]
-    horizon = answer.mean.shape[1]
-    days = panel.first_day + panel.step_days * np.arange(first, panel.time + horizon)
-    names = _names(data)
-    return [
-        Series(
-            title=names.get(str(panel.ids[row]), str(panel.ids[row]))[:48],
-            model="the forecaster",
-            dates=days.astype("datetime64[D]"),
-            demand=np.concatenate([known[row], np.full(horizon, np.nan)]),
-            split=known.shape[1],
-            mean=answer.mean[row],
-            quantiles=answer.quantiles[row],
-            levels=answer.levels,
-        )
-        for row in order
-    ]
-
-
-def _names(data: Path) -> dict[str, str]:
-    path = data / "items.parquet"
-    return dict(item_names(pl.read_parquet(path)).iter_rows()) if path.exists() else {}
 
 
 if __name__ == "__main__":

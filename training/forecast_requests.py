@@ -1,6 +1,5 @@
 """Requests to an exported forecaster, made from a panel: names and dates instead of codes and columns."""
 
-from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,9 @@ def make_requests(panel: Panel, history: int, horizon: int) -> dict[str, Any]:
     """
     first = max(panel.time - history, 0)
     span = slice(first, panel.time + horizon)
-    start = date(1970, 1, 1) + timedelta(days=panel.first_day + first * panel.step_days)
     requests: dict[str, Any] = {
         DEMAND_HISTORY: panel.demand[:, first:],
-        START_DATE: np.full(len(panel), start.isoformat()),
+        START_DATE: np.full(len(panel), str(panel.dates(first, first + 1)[0])),
         HORIZON: np.array(horizon, np.int32),
     }
     for i, name in enumerate(panel.numeric_names):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from data_pipelines.demand_panel import DemandConfig
 from data_pipelines.panel import Panel
 from data_pipelines.schema import InputError
+from models.forecasting.calendar import repeats_yearly
 from models.forecasting.forecaster import LEVELS
 from training.training_config import TrainingConfig, require_counts
 
@@ -101,4 +102,5 @@ def model_arguments(config: ForecasterConfig, panel: Panel) -> dict[str, Any]:
         "history_dropout": config.history_dropout,
         "head": config.head,
         "country": panel.country,
+        "yearly": repeats_yearly(panel.time, panel.step_days),
     }

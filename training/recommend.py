@@ -20,6 +20,7 @@ from data_pipelines import console as terminal
 from data_pipelines.item_names import item_names
 from data_pipelines.schema import EMBEDDING, ITEM_EMBEDDING, ITEM_ID, RANK, SCORE, SERVING_DEFAULT, USER_ID, InputError
 from training.model_versions import RECOMMENDER, find_version
+from training.result_table import require_table, write_table
 from training.user_requests import IndexArray, UserRequests, first_line, read_events, read_table
 
 ITEM_NAME = "item_name"
@@ -105,21 +106,6 @@ def recommend(
     table = table.select(users.rename(USER_ID).gather(table["asked"]), RANK, ITEM_ID, SCORE)
     table = table.join(names, on=ITEM_ID, how="left", maintain_order="left")
     return table.with_columns(pl.col(ITEM_NAME).fill_null(pl.col(ITEM_ID)))
-
-
-def require_table(out: Path) -> None:
-    """Refuse a file that cannot be written as a table, before any work is done.
-
-    Raises:
-        InputError: if it does not end with .parquet or .csv, or is a folder.
-    """
-    if out.suffix not in (".parquet", ".csv") or out.is_dir():
-        raise InputError(f"--out {out}: name a file that ends with .parquet or .csv")
-
-
-def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write a table in the format of the file's suffix."""
-    table.write_csv(path) if path.suffix == ".csv" else table.write_parquet(path)
 
 
 def _require_same_shop(signatures: Any, events: pl.DataFrame, version: Path, data: Path) -> None:

@@ -24,5 +24,7 @@ FORECASTERS: dict[str, Callable[[], Forecaster]] = {
     "polynomial": Polynomial,
     "lightgbm": LightGBM,
     "xgboost": XGBoost,
+    "lightgbm-quantile": lambda: LightGBM(quantiles="model"),
+    "xgboost-quantile": lambda: XGBoost(quantiles="model"),
 }
 """The forecasters by the names that commands take."""

@@ -14,9 +14,17 @@ from data_pipelines.schema import InputError
 
 REACH_DAYS = 21
 """A holiday further away than this has no effect."""
-EPOCH_YEAR = 1970
+EPOCH_YEAR, DAYS_OF_YEAR = 1970, 364
 YEARS = (1995, 2045)
 """Always looked at, so that a holiday's code does not depend on where a panel begins and ends."""
+
+
+def repeats_yearly(n_steps: int, step_days: int) -> bool:
+    """Whether the history is long enough for the time of the year to mean something.
+
+    In a shorter one the weeks ahead were never seen before, and whatever happened once is taken for the season.
+    """
+    return n_steps * step_days >= 2 * DAYS_OF_YEAR
 
 
 @dataclass(frozen=True)
@@ -25,15 +33,18 @@ class Calendar:
 
     Args:
         country: ISO code as `holidays` knows it (`US`, `DE`, `DE-BY`); None leaves holidays out.
+        yearly: whether to tell the time of the year; see `repeats_yearly`.
     """
 
     country: str | None = "US"
+    yearly: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the features."""
         holiday = ("days_from_holiday", "holiday", "next_holiday", "days_to_next", "days_since_last")
-        return ("weekday", "day_of_month", "week_of_year", "month", *(holiday if self.country else ()))
+        year = ("week_of_year", "month") if self.yearly else ()
+        return ("weekday", "day_of_month", *year, *(holiday if self.country else ()))
 
     @property
     def categorical(self) -> tuple[str, ...]:
@@ -58,9 +69,9 @@ class Calendar:
         columns = [
             (days.astype(int) + 3) % 7,  # Monday is 0: 1970-01-01 was a Thursday
             (days - months).astype(int) + 1,
-            day_of_year // 7,
-            months.astype(int) % 12 + 1,
         ]
+        if self.yearly:
+            columns += [day_of_year // 7, months.astype(int) % 12 + 1]
         if self.country:
             columns += self._holidays(days + step_days // 2)
         return np.stack(columns, axis=1).astype(np.float32)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.forecasting.calendar import Calendar
+from models.forecasting.calendar import Calendar, repeats_yearly
 from models.forecasting.forecaster import FloatArray, PanelLike
 from models.forecasting.naive import DAYS_OF_YEAR, steps_of
 
@@ -62,7 +62,7 @@ class LagFeatures:
 
     def __init__(self, panel: PanelLike, horizon: int) -> None:
         self._panel = panel
-        self._calendar = Calendar(panel.country)
+        self._calendar = Calendar(panel.country, repeats_yearly(panel.demand.shape[1], panel.step_days))
         self._week, self._year = steps_of(7, panel.step_days), steps_of(DAYS_OF_YEAR, panel.step_days)
         self._time = panel.demand.shape[1]
         observed = np.isfinite(panel.demand)

@@ -60,7 +60,7 @@ class Linear(Direct):
         return model.fit(examples.features, examples.target, ridge__sample_weight=examples.weight)
 
     def _terms(self, examples: Examples) -> ColumnTransformer:
-        codes = {examples.names.index(name) for name in (*CODES, *examples.categorical)}
+        codes = {examples.names.index(name) for name in (*CODES, *examples.categorical) if name in examples.names}
         numbers = [place for place in range(len(examples.names)) if place not in codes]
         one_hot = OneHotEncoder(handle_unknown="ignore", max_categories=MOST_CATEGORIES)
         return ColumnTransformer([("numbers", standardised(), numbers), ("codes", one_hot, sorted(codes))])

@@ -342,3 +342,8 @@ def test_the_default_data_set(journey: tuple[Path, object]) -> None:
     assert np.isfinite(panel.demand[:, -5:]).all()
     assert np.isfinite(panel.numeric).all()
     assert panel.future == 28
+
+
+def test_dates_go_on_beyond_the_panel():
+    weekly = Panel(np.array(["a"]), 4, np.zeros((1, 2), np.float32), step_days=7)  # 1970-01-05, a Monday
+    assert weekly.dates(1, 3).astype(str).tolist() == ["1970-01-12", "1970-01-19"]

@@ -1,6 +1,6 @@
 import polars as pl
 
-from data_pipelines.item_names import item_names
+from data_pipelines.item_names import item_names, series_names
 
 
 def named(**columns: list[object]) -> list[str]:
@@ -39,3 +39,10 @@ def test_nothing_to_tell_is_the_id():
     ids = [f"i{number}" for number in range(6)]
     assert named(price=[1.0] * 6) == ids
     assert named(brand=[None] * 6) == ids
+
+
+def test_series_are_named_after_their_item_and_store(tmp_path):
+    items = pl.DataFrame({"item_id": ["1", "2"], "name": ["tea", "bread"]})
+    items.write_parquet(tmp_path / "items.parquet")
+    assert series_names(tmp_path, ["2", "1@north", "3", "3@north"]) == ["bread", "tea @ north", "3", "3@north"]
+    assert series_names(tmp_path / "none", ["2"]) == ["2"]

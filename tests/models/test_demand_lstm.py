@@ -133,7 +133,7 @@ def test_training_learns_what_a_promotion_does():
     }
     targets = {"actual": demand[:, 60:], "weight": np.ones(256, np.float32)}
     model.compile(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
-    losses = [float(model.train_step((inputs, targets))["loss"]) for _ in range(60)]
+    losses = [float(model.train_step((inputs, targets))["loss"]) for _ in range(100)]
     assert losses[-1] < losses[0]
     outputs = answer(model, inputs)
     on = promotion[:, 60:, 0] > 0
@@ -201,3 +201,9 @@ def test_the_calendar_knows_weekdays_and_holidays():
     assert features[1, 13] == 1.0  # on the day
     plain = np.asarray(Calendar(None)(np.array([[christmas]], np.int32)))
     assert plain.shape == (1, 1, 13)
+    # without the time of the year, two days of the same weekday, number and distance from holidays are the same
+    february, march = 17_201, 17_229  # 2017-02-04 and 2017-03-04, Saturdays
+    alike = np.asarray(Calendar(None, yearly=False)(np.array([[february, march]], np.int32)))[0]
+    np.testing.assert_array_equal(alike[0], alike[1])
+    apart = np.asarray(Calendar(None)(np.array([[february, march]], np.int32)))[0]
+    assert np.abs(apart[0] - apart[1]).max() > 0.1

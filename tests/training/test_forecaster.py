@@ -211,7 +211,7 @@ def test_what_cannot_be_forecast(folder, capsys, words, message):
 @pytest.fixture(scope="module")
 def summary(folder) -> dict:
     models = ("seasonal-naive", "weekday-mean", "lstm")
-    return backtest(folder / "data", folder / "backtest", CONFIG, models, windows=2)
+    return backtest(folder / "data", folder / "backtest", CONFIG, models, windows=2, mint=True)
 
 
 def test_origins_are_one_horizon_apart_and_the_test_is_last(folder):
@@ -224,7 +224,9 @@ def test_origins_are_one_horizon_apart_and_the_test_is_last(folder):
 
 def test_every_model_is_measured_and_the_choice_is_made_before_the_test(summary):
     models = summary["models"]
-    assert set(models) == {"seasonal-naive", "weekday-mean", "lstm", "blend", "champion by class"}
+    assert set(models) == {"seasonal-naive", "weekday-mean", "lstm", "blend", "champion by class", "mint"}
+    single = [name for name in models if models[name]["seconds"] is not None]
+    assert summary["mint"] == min(single, key=lambda name: models[name]["validation"]["wrmsse"]["mean"])
     assert summary["champion"] == min(models, key=lambda name: models[name]["validation"]["wrmsse"]["mean"])
     assert models["weekday-mean"]["test"]["wrmsse"]["mean"] < models["seasonal-naive"]["test"]["wrmsse"]["mean"]
     assert sum(summary["blend"].values()) == pytest.approx(1.0)
@@ -246,6 +248,7 @@ def test_a_backtest_goes_on_where_it_was_and_refuses_other_settings(folder, summ
     monkeypatch.setattr("training.backtest._fit", None)  # nothing is fitted again
     again = backtest(folder / "data", folder / "backtest", CONFIG, ("weekday-mean", "lstm"), windows=2)
     assert again["models"]["lstm"]["test"] == summary["models"]["lstm"]["test"]
+    assert again["mint"] is None  # not asked for
     other = ForecasterConfig(**SETTINGS)
     with pytest.raises(InputError, match="holds a backtest with other settings"):
         backtest(folder / "data", folder / "backtest", other, ("lstm",), windows=2)

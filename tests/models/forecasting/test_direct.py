@@ -10,7 +10,7 @@ import pytest
 from data_pipelines.panel import Panel
 from models.forecasting.binned_quantiles import BinnedQuantiles
 from models.forecasting.boosting import LightGBM, XGBoost
-from models.forecasting.calendar import Calendar
+from models.forecasting.calendar import Calendar, repeats_yearly
 from models.forecasting.direct import Weighting
 from models.forecasting.forecaster import LEVELS
 from models.forecasting.lag_features import LagFeatures, Rows
@@ -124,3 +124,10 @@ def test_the_calendar_knows_holidays_and_weekdays() -> None:
 def test_no_country_no_holidays() -> None:
     assert Calendar(None).names == ("weekday", "day_of_month", "week_of_year", "month")
     assert Calendar(None).features(0, 3, 7).shape == (3, 4)
+
+
+def test_a_short_history_tells_nothing_of_the_year() -> None:
+    assert (repeats_yearly(727, 1), repeats_yearly(728, 1), repeats_yearly(104, 7)) == (False, True, True)
+    calendar = Calendar(None, yearly=False)
+    assert calendar.names == ("weekday", "day_of_month")
+    assert calendar.features(0, 3, 1).tolist() == [[3, 1], [4, 2], [5, 3]]  # 1970-01-01 was a Thursday
