@@ -47,6 +47,21 @@ class DemandConfig:
                 raise InputError(f"{name}={getattr(self, name)} is too small; it must be at least {least}")
 
 
+def demand_facts(data: Path) -> dict[str, Any]:
+    """What `data prepare` recorded of the demand series.
+
+    Raises:
+        InputError: if the folder holds none.
+    """
+    facts: dict[str, Any] | None = read_manifest(data).get("demand")
+    if not facts:
+        raise InputError(
+            f"{data}: holds no demand series; they need purchases in events, or a table demand: "
+            "run `supplytower data prepare` again"
+        )
+    return facts
+
+
 def load_panel(data: Path, config: DemandConfig) -> Panel:
     """Read demand series.
 
@@ -60,13 +75,7 @@ def load_panel(data: Path, config: DemandConfig) -> Panel:
     Raises:
         InputError: if the folder holds no demand, or too little of it.
     """
-    manifest = read_manifest(data)
-    facts = manifest.get("demand")
-    if not facts:
-        raise InputError(
-            f"{data}: holds no demand series; they need purchases in events, or a table demand: "
-            "run `supplytower data prepare` again"
-        )
+    facts = demand_facts(data)
     first, last = (date.fromisoformat(facts[name]) for name in ("first_day", "last_day"))
     step_days = int(facts["step_days"])
     time = (last - first).days // step_days + 1
@@ -87,7 +96,11 @@ def load_panel(data: Path, config: DemandConfig) -> Panel:
     reach = timedelta(days=min(MAX_FUTURE_DAYS, max(config.future_days, _days_after(plans[DS].max(), last))))
     grid = Grid(first, step_days, len(chosen), time, time + -(-reach.days // step_days))
     series = index.join(series, on=UNIQUE_ID, how="left", maintain_order="left")
-    country = manifest["defaults"].get("holiday_country") if config.holiday_country is None else config.holiday_country
+    country = (
+        read_manifest(data)["defaults"].get("holiday_country")
+        if config.holiday_country is None
+        else config.holiday_country
+    )
     known = covariates(data, grid, table, plans, series, facts)
     panel = _panel(chosen, grid, _dense(table, grid, facts), known, series, (*notices, *known.notices))
     return replace(panel, country=country or None)

@@ -25,11 +25,10 @@ from rich.progress import Progress
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve, to_yaml
-from data_pipelines.demand_panel import load_panel
+from data_pipelines.demand_panel import demand_facts, load_panel
 from data_pipelines.item_names import series_names
 from data_pipelines.panel import Panel
 from data_pipelines.schema import InputError
-from data_pipelines.splits import read_manifest
 from models.forecasting import FORECASTERS
 from models.forecasting.forecaster import Forecast, Forecaster
 from training.backtest_report import console_table, write_report
@@ -70,7 +69,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; one that was stopped goes on")
     parser.add_argument("--models", help=f"comma-separated, or all (default: {','.join(DEFAULT_MODELS)})")
     parser.add_argument("--windows", type=int, default=3, help="origins before the test (default: 3)")
-    parser.add_argument("--horizon", type=int, default=28, help="steps ahead (default: 28)")
+    parser.add_argument("--horizon", type=int, help="steps ahead (default: 28 days, 4 weeks)")
     parser.add_argument(
         "--mint",
         action="store_true",
@@ -80,7 +79,9 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--config", type=Path, help="YAML file of settings, over the preset")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
     arguments = parser.parse_args(argv)
-    words = [f"horizon={arguments.horizon}", f"test_days={arguments.horizon}", *arguments.set]
+    step_days = demand_facts(arguments.data)["step_days"]
+    horizon = max(28 // step_days, 1) if arguments.horizon is None else arguments.horizon
+    words = [f"horizon={horizon}", f"test_days={horizon * step_days}", *arguments.set]
     preset = load_preset("forecaster", arguments.preset)
     config = resolve(ForecasterConfig, preset=preset, file=arguments.config, overrides=words)
     if arguments.windows < 1:
@@ -234,8 +235,7 @@ def _read(path: Path) -> Kept | None:
 
 def _require_same(out: Path, data: Path, config: ForecasterConfig) -> None:
     """What is kept in the folder is of the same data and settings."""
-    manifest = read_manifest(data)
-    asked = {"fingerprint": manifest["demand"]["fingerprint"], "settings": to_yaml(config)}
+    asked = {"fingerprint": demand_facts(data)["fingerprint"], "settings": to_yaml(config)}
     path = out / ASKED
     if path.exists():
         kept = json.loads(path.read_text())

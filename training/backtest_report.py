@@ -45,7 +45,7 @@ def console_table(summary: dict[str, Any]) -> Table:
     """Every model in a row, the best on the earlier origins first; the test beside it."""
     last = summary["origins"][-1]["day"]
     caption = (
-        f"{summary['series']:,} series, {summary['horizon']} steps ahead; chosen on {len(summary['origins']) - 1} "
+        f"{summary['series']:,} series, {ahead(summary)}; chosen on {len(summary['origins']) - 1} "
         f"earlier origins: {summary['champion']} (bold); figures of the test from {last}; ★ best in the test"
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
@@ -67,6 +67,11 @@ def console_table(summary: dict[str, Any]) -> Table:
         style = "bold cyan" if name == summary["champion"] else ""
         table.add_row(name, f"{one['validation']['wrmsse']['mean']:.3f}", *cells, seconds, style=style)
     return table
+
+
+def ahead(summary: dict[str, Any]) -> str:
+    """How far forecasts reach: `28 days ahead`."""
+    return f"{summary['horizon']} {'days' if summary['step_days'] == 1 else 'weeks'} ahead"
 
 
 def by_validation(summary: dict[str, Any]) -> list[str]:
@@ -104,7 +109,13 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template(TEMPLATE).render(
-        s=summary, order=by_validation(summary), pictures=shown, columns=COLUMNS, figure=figure, config=config
+        s=summary,
+        order=by_validation(summary),
+        pictures=shown,
+        columns=COLUMNS,
+        figure=figure,
+        ahead=ahead,
+        config=config,
     )
     atomic.write_text(out / REPORT, page)
     writer = tf.summary.create_file_writer(str(out / TENSORBOARD))

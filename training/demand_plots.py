@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from statsmodels.tsa.stattools import acf, pacf
 
 from data_pipelines.panel import Panel
 from models.forecasting.forecaster import Forecast
@@ -17,6 +18,7 @@ __all__ = ["DARK", "LIGHT", "Picture", "Series", "fan_chart", "pictures", "serie
 BANDS = ((0.05, 0.95), (0.1, 0.9), (0.25, 0.75))
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LINES = 6
+LAGS, CORRELOGRAMS = 28, 3
 HISTORY_SHOWN = 84
 LONGEST_TITLE = 48
 
@@ -31,6 +33,7 @@ class Series:
         dates: `[past + horizon]`.
         demand: `[past + horizon]`, NaN where not known.
         split: steps before the forecast.
+        past: `[time]` all demand before the forecast, NaN where not known.
         mean: `[horizon]`.
         quantiles: `[horizon, n_levels]`.
         levels: `[n_levels]`.
@@ -41,6 +44,7 @@ class Series:
     dates: npt.NDArray[np.datetime64]
     demand: npt.NDArray[np.floating]
     split: int
+    past: npt.NDArray[np.floating]
     mean: npt.NDArray[np.floating]
     quantiles: npt.NDArray[np.floating]
     levels: tuple[float, ...]
@@ -69,6 +73,7 @@ def series_with_forecasts(
             dates=panel.dates(first, split + horizon),
             demand=known,
             split=split - first,
+            past=panel.demand[row, :split],
             mean=forecast.mean[row],
             quantiles=forecast.quantiles[row],
             levels=forecast.levels,
@@ -105,6 +110,12 @@ def pictures(summary: dict[str, Any], series: Sequence[Series]) -> list[Picture]
             "Typical series",
             f"What was sold, and the forecast of {series[0].model}: mean, and intervals of 50, 80 and 90 %.",
             lambda theme: fan_charts(series, theme),
+        ),
+        Picture(
+            "What the past says of the next day",
+            "Correlation of demand with that of so many steps before: all of it (bars), and what nearer steps do not "
+            "explain (dots). ARIMA orders are read from it; within the band it may be chance.",
+            lambda theme: correlograms(series[:CORRELOGRAMS], theme),
         ),
         Picture(
             "Error by lead",
@@ -152,6 +163,25 @@ def fan_charts(series: Sequence[Series], theme: Theme) -> bytes:
         fan_chart(axis, one, theme)
     for axis in axes[len(series) :]:
         axis.set_visible(False)
+    return png(figure)
+
+
+def correlograms(series: Sequence[Series], theme: Theme) -> bytes:
+    """Autocorrelation and partial autocorrelation of some series."""
+    figure, axes = new_figure(theme, 1.9 * len(series), 1, rows=len(series))
+    for axis, one in zip(axes, series, strict=True):
+        known = one.past[np.isfinite(one.past).argmax() :]
+        values = np.where(np.isfinite(known), known, np.nanmean(known))
+        lags = np.arange(1, min(LAGS, len(values) // 3) + 1)
+        band = 1.96 / np.sqrt(max(len(values), 1))
+        axis.axhspan(-band, band, color=theme.muted, alpha=0.18, linewidth=0)
+        if len(lags) and values.std() > 0:
+            axis.bar(lags, acf(values, nlags=len(lags))[1:], width=0.35, color=theme.model)
+            axis.plot(lags, pacf(values, nlags=len(lags))[1:], "o", color=theme.rival, markersize=3.5)
+        axis.axhline(0, color=theme.muted, linewidth=0.8)
+        axis.set_title(one.title, loc="left", color=theme.text, fontsize=9.5)
+        axis.set_xticks(range(0, LAGS + 1, 7))
+    axes[-1].set_xlabel("steps before")
     return png(figure)
 
 

@@ -63,6 +63,8 @@ class ForecasterConfig(TrainingConfig, DemandConfig):
     """Gradients longer than this, all weights together, are cut to it (0: never)."""
     weight_decay: float = 0.001
     """Decoupled weight decay of AdamW."""
+    ema_momentum: float = 0.99
+    """The weights that are judged and kept are moving averages with this momentum (0: those of the last step)."""
     epochs: int = 3
     """Passes at the most."""
     rounds_per_epoch: int = 1

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from data_pipelines import atomic
 from data_pipelines.config import resolve, to_yaml
-from data_pipelines.demand_panel import DemandConfig
+from data_pipelines.demand_panel import DemandConfig, demand_facts
 from data_pipelines.schema import InputError
 from data_pipelines.splits import HoldOut, Split, load_split, read_manifest
 from training.recommender_config import RecommenderConfig
@@ -118,8 +118,8 @@ def update_metrics(path: Path, key: str, value: Any) -> None:
 
 def data_fingerprint(data: Path, config: TrainingConfig) -> str:
     """Content hash of what such a run reads: the demand series, or the event tables."""
-    manifest = read_manifest(data)
-    fingerprint: str = (manifest["demand"] if isinstance(config, DemandConfig) else manifest)["fingerprint"]
+    facts = demand_facts(data) if isinstance(config, DemandConfig) else read_manifest(data)
+    fingerprint: str = facts["fingerprint"]
     return fingerprint
 
 

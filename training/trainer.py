@@ -8,6 +8,7 @@ save in the middle of a round and continue there, and run under any `tf.distribu
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,13 +110,15 @@ class Trainer:
         while self.state.round < rounds and not self._out_of_patience():
             figures = self._train_round(lambda: progress.advance(bar))
             if self.validate is not None:
-                figures |= self.validate()
+                with self._averaged():
+                    figures |= self.validate()
             self._finish_round(figures)
             validated = {self.config.monitor, "loss", *(name for name in figures if "@" in name)}
             shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name in validated)
             progress.console.print(f"round {self.state.round:>2}  {shown}  {figures['seconds']:.0f} s")
             self.after_round(self.state.round, figures)
         progress.update(bar, completed=rounds * self._round_steps(0))
+        self.optimizer.finalize_variable_values(self.model.trainable_variables)  # the averages, if there are any
         return self.state
 
     def load_best(self) -> None:
@@ -170,8 +173,21 @@ class Trainer:
         value = -value if self.config.monitor in SMALLER_IS_BETTER and self.validate else value
         if value > state.best:
             state.best, state.best_round = value, state.round
-            checkpoints.save(self.folder / BEST, self.model.variables, {})
+            with self._averaged():
+                checkpoints.save(self.folder / BEST, self.model.variables, {})
         self._save(LAST)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Weights that are moving averages, if they are asked for; training goes on from those of the last step."""
+        variables = self.model.trainable_variables
+        last = [variable.numpy() for variable in variables] if self.config.ema_momentum else []
+        self.optimizer.finalize_variable_values(variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, last, strict=False):
+                variable.assign(value)
 
     def _out_of_patience(self) -> bool:
         return self.validate is not None and self.state.round - self.state.best_round >= self.config.patience
@@ -216,7 +232,11 @@ class Trainer:
         )
         with self.device.strategy.scope():
             optimizer = keras.optimizers.AdamW(
-                schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm or None
+                schedule,
+                weight_decay=config.weight_decay,
+                global_clipnorm=config.clip_norm or None,
+                use_ema=config.ema_momentum > 0,
+                ema_momentum=config.ema_momentum,
             )
             self.model.compile(optimizer=optimizer, jit_compile=self.device.jit_compile)
             optimizer.build(self.model.trainable_variables)

@@ -239,7 +239,7 @@ def test_every_model_is_measured_and_the_choice_is_made_before_the_test(summary)
 def test_the_report_and_the_pictures_are_there(folder, summary):
     page = (folder / "backtest" / "report.html").read_text()
     assert "weekday-mean" in page
-    assert page.count("data:image/png;base64,") == 2 * 5  # each picture for light and dark screens
+    assert page.count("data:image/png;base64,") == 2 * 6  # each picture for light and dark screens
     assert json.loads((folder / "backtest" / "backtest.json").read_text())["champion"] == summary["champion"]
     assert any((folder / "backtest" / "tensorboard").iterdir())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.testing as npt
 import pytest
 import tensorflow as tf
 from rich.progress import Progress
@@ -219,6 +220,34 @@ def test_the_best_weights_come_back_and_training_is_what_changed_them(split, tmp
     assert [step for step, _ in losses] == [12, 24, 36]
     assert history[2]["loss"] < history[0]["loss"]
     assert all(0 <= record["input_wait_share"] <= 1 and record["questions_per_second"] > 0 for record in history)
+
+
+def test_moving_averages_are_judged_and_kept_while_training_goes_on_from_the_last_step(split, tmp_path):
+    model = make_model(split)
+    weight = model.trainable_variables[0]
+    judged, stepped, averages = [], [], []
+
+    def validate() -> dict[str, float]:
+        judged.append(weight.numpy())
+        return {"ndcg@10": 0.1}
+
+    trainer = make_trainer(model, split, tmp_path, validate, ema_momentum=0.5)
+    step = trainer._step
+
+    def recording(batch: tuple[dict, dict]) -> None:
+        step(batch)
+        stepped.append(weight.numpy())
+        averages.append(0.5 * averages[-1] + 0.5 * stepped[-1] if averages else stepped[-1])
+
+    trainer._step = recording
+    run(trainer, 2)
+    for found, steps in zip(judged, (12, 24), strict=True):
+        npt.assert_allclose(found, averages[steps - 1], atol=1e-6)
+    npt.assert_allclose(weight.numpy(), averages[-1], atol=1e-6)
+    plain = make_model(split)  # the path of the steps is that of a training without averages
+    same = make_trainer(plain, split, tmp_path / "plain")
+    run(same, 2)
+    npt.assert_allclose(plain.trainable_variables[0].numpy(), stepped[-1], atol=1e-5)
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------
