@@ -4,7 +4,8 @@
 
 INPUT holds `demand.parquet`, 70 daily series of store and department (levels 1 to 9 are sums of them). All choices,
 the blend's weights included, are made by a backtest on windows that end before the competition's. Then every model is
-fitted on all days and forecasts the 28 days after them: one file per model in OUT, with unique_id, ds and y_hat.
+fitted on all days and forecasts the 28 days after them: one file per model (and member of the LSTM) in OUT, with
+unique_id, ds and y_hat.
 
 The events of those days are from the calendar that the competition gave to everybody; SNAP days follow the day of the
 month.
@@ -62,9 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     forecasts = {}
     for name in MODELS:
         with terminal.console.status(name):
-            maker = FORECASTERS.get(name, lambda: lstm(config))
-            forecasts[name] = maker().fit(panel).predict(HORIZON)
+            forecaster = FORECASTERS.get(name, lambda: lstm(config))().fit(panel)
+            forecasts[name] = forecaster.predict(HORIZON)
     forecasts[BLEND] = Blend({"": summary["blend"]}).combine(forecasts)
+    members = forecaster.predict_members(HORIZON)  # the LSTM is the last
+    forecasts |= {f"{LSTM}-{i}": replace(forecasts[LSTM], mean=mean) for i, mean in enumerate(members, start=1)}
     for name, forecast in forecasts.items():
         with atomic.replace_file(out / f"{name}.parquet") as temporary:
             to_table(panel, forecast).write_parquet(temporary)

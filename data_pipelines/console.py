@@ -49,7 +49,7 @@ def command_parser(
     """
     sections = ["examples:\n" + "\n".join(f"  {example}" for example in examples)]
     if settings is not None:
-        sections.append("settings (--set key=value, or a YAML file of them):\n" + settings)
+        sections.append("settings (--set key=value):\n" + settings)
     return CommandParser(
         prog=command,
         description=description,

@@ -38,18 +38,17 @@ class Windows:
         return len(self.series)
 
 
-def training_windows(panel: Panel, horizon: int, stride: int = 1) -> Windows:
+def training_windows(panel: Panel, horizon: int) -> Windows:
     """Every origin of every series with a known day before it and its whole horizon within the panel.
 
     Args:
         panel: the series.
         horizon: steps ahead.
-        stride: keep every `stride`-th origin, counted back from the last one.
     """
     time = panel.time
     known = np.isfinite(panel.demand)
     first = np.where(known.any(axis=1), known.argmax(axis=1), time)
-    origins = np.arange(time - horizon, 0, -stride, dtype=np.int32)
+    origins = np.arange(time - horizon, 0, -1, dtype=np.int32)
     usable = origins[None, :] > first[:, None]  # [n, origins]
     series, column = np.nonzero(usable)
     return Windows(series.astype(np.int32), origins[column])

@@ -61,6 +61,7 @@ EXAMPLES = (
     "supplytower data prepare --source tables --input my_shop --out data/my_shop --set min_user_events=2",
     "supplytower data prepare --source tables --input my_shop --out data/weekly --set demand_frequency=weekly",
 )
+QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,11 @@ def prepare(
             _write(temporary, raw, tables, demand, _quarantine(checked), report)
         bar.update(task, advance=1, description="prepared")
     console.print(report)
-    console.print(f"\nWrote {out}.", soft_wrap=True)
-    if EVENTS.name in tables:
-        console.print(f"Next:\n  supplytower train recommender --data {out} --out runs/recommender", soft_wrap=True)
+    aside = f"; the rows that were set aside are in {out / QUARANTINE}" if (out / QUARANTINE).exists() else ""
+    console.print(f"\nWrote {out}{aside}.", soft_wrap=True)
+    trainable = {"recommender": EVENTS.name in tables, "forecaster": demand is not None}
+    following = [f"  supplytower train {name} --data {out} --out runs/{name}" for name, can in trainable.items() if can]
+    console.print("\n".join(["Next:", *following]) if following else "", soft_wrap=True)
     return report
 
 
@@ -268,8 +271,8 @@ def _write(
     for name, table in (tables | series).items():
         table.write_parquet(folder / f"{name}.parquet")
     for name, table in quarantine.items():
-        (folder / "quarantine").mkdir(exist_ok=True)
-        table.write_parquet(folder / "quarantine" / f"{name}.parquet")
+        (folder / QUARANTINE).mkdir(exist_ok=True)
+        table.write_parquet(folder / QUARANTINE / f"{name}.parquet")
     write_json(folder / "quality.json", report.to_json())
     manifest = {
         "source": raw.name,

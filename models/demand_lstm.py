@@ -22,7 +22,6 @@ from keras import ops
 from models.calendar import Calendar
 
 Tensor = Any
-HEADS = ("negative_binomial", "tweedie", "rmsse")
 WEEKS = (1, 2, 4, 8)
 """Seasons over which the same season's demand is averaged."""
 RECENT = (7, 28, 84)
@@ -62,7 +61,7 @@ class DemandLSTM(keras.Model):
         dropout: in the decoder and on its inputs.
         static_dropout: probability that a static category is hidden in a training step.
         history_dropout: probability that a training window is cut to a few days, as if the product were new.
-        head: loss of the mean, one of `HEADS`.
+        head: loss of the mean: `negative_binomial`, `tweedie` or `rmsse`.
         country: whose holidays the calendar knows.
         yearly: whether the calendar tells the time of the year.
         use_cudnn: force (or forbid) the cuDNN kernel.

@@ -42,7 +42,7 @@ from training.train_forecaster import Place, level_names, test_steps, train_memb
 from training.training_config import load_preset
 
 DEFAULT_MODELS = ("seasonal-naive", "weekday-mean", "ets", "xgboost", "lightgbm", LSTM)
-SUMS_MODEL = "ets"
+SUMS_MODEL = "weekday-mean"
 RESULTS, FORECASTS, ASKED = "backtest.json", "forecasts", "asked.json"
 DAYS_IN_YEAR = 364
 

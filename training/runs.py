@@ -97,6 +97,8 @@ def finished_run(path: Path, data: Path, kind: type[C], command: str) -> C:
     Raises:
         InputError: if there is no finished run, or it was trained on other data.
     """
+    if not (path / RECORD).exists():
+        raise InputError(f"{path}: no run there; write one with `supplytower train {command} --out {path}`")
     if not (path / MODEL).exists():
         raise InputError(f"{path}: no trained model there; finish `supplytower train {command} --out {path} --resume`")
     config = resolve(kind, file=path / CONFIG)

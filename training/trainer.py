@@ -105,8 +105,8 @@ class Trainer:
 
     def run(self, rounds: int, progress: Progress) -> Progressed:
         """Train up to `rounds` rounds in all, or until validation has not improved for `patience` rounds."""
-        bar = progress.add_task("training", total=rounds * self._round_steps(0))
-        progress.advance(bar, self.state.round * self._round_steps(0) + self.state.step)
+        bar = progress.add_task("training", total=self._steps_before(rounds))
+        progress.advance(bar, self._global_step())
         while self.state.round < rounds and not self._out_of_patience():
             figures = self._train_round(lambda: progress.advance(bar))
             if self.validate is not None:
@@ -117,7 +117,7 @@ class Trainer:
             shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name in validated)
             progress.console.print(f"round {self.state.round:>2}  {shown}  {figures['seconds']:.0f} s")
             self.after_round(self.state.round, figures)
-        progress.update(bar, completed=rounds * self._round_steps(0))
+        progress.update(bar, completed=self._steps_before(rounds))
         self.optimizer.finalize_variable_values(self.model.trainable_variables)  # the averages, if there are any
         return self.state
 
@@ -203,13 +203,12 @@ class Trainer:
         edges = np.linspace(0, self.steps_per_epoch, self.config.rounds_per_epoch + 1).astype(int)
         return int(edges[part]), int(edges[part + 1])
 
-    def _round_steps(self, part: int) -> int:
-        first, last = self._round_bounds(part)
-        return last - first
+    def _steps_before(self, round: int) -> int:
+        epoch, part = divmod(round, self.config.rounds_per_epoch)
+        return epoch * self.steps_per_epoch + self._round_bounds(part)[0]
 
     def _global_step(self) -> int:
-        epoch, part = divmod(self.state.round, self.config.rounds_per_epoch)
-        return epoch * self.steps_per_epoch + self._round_bounds(part)[0] + self.state.step
+        return self._steps_before(self.state.round) + self.state.step
 
     def _batches(self, epoch: int, first: int, last: int) -> Iterator[Any]:
         dataset = self.examples.batches(epoch, first, last)

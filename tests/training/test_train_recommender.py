@@ -280,6 +280,9 @@ def test_a_run_goes_on_with_its_own_data_only(finished, tmp_path, capsys):
 
 
 def test_a_run_that_is_not_finished_cannot_be_loaded(data, tmp_path):
+    with pytest.raises(ValueError, match="no run there; write one with `supplytower train recommender"):
+        runs.load_run(tmp_path, data)
+    (tmp_path / runs.RECORD).write_text("{}")
     with pytest.raises(ValueError, match="no trained model there; finish `supplytower train recommender"):
         runs.load_run(tmp_path, data)
 
