@@ -63,9 +63,11 @@ class ForecasterConfig(TrainingConfig, DemandConfig):
     """Gradients longer than this, all weights together, are cut to it (0: never)."""
     weight_decay: float = 0.001
     """Decoupled weight decay of AdamW."""
-    ema_momentum: float = 0.99
-    """The weights that are judged and kept are moving averages with this momentum (0: those of the last step)."""
-    epochs: int = 3
+    learning_rate: float = 0.002
+    """Peak learning rate of AdamW."""
+    ema_share: float = 0.125
+    """The weights that are judged and kept are moving averages over about this share of all steps (0: the last)."""
+    epochs: int = 8
     """Passes at the most."""
     rounds_per_epoch: int = 1
     """Validations (and checkpoints) per pass."""

@@ -181,7 +181,7 @@ class Trainer:
     def _averaged(self) -> Iterator[None]:
         """Weights that are moving averages, if they are asked for; training goes on from those of the last step."""
         variables = self.model.trainable_variables
-        last = [variable.numpy() for variable in variables] if self.config.ema_momentum else []
+        last = [variable.numpy() for variable in variables] if self.optimizer.use_ema else []
         self.optimizer.finalize_variable_values(variables)
         try:
             yield
@@ -219,7 +219,7 @@ class Trainer:
     def _compile(self) -> Any:
         config = self.config
         total = max(config.epochs * self.steps_per_epoch, 1)
-        warmup = min(config.warmup_steps, total // 10)
+        warmup, averaged = min(config.warmup_steps, total // 10), max(config.ema_share * total, 1.0)
         peak = config.learning_rate
         end = 0.05 if config.schedule == "cosine" else 1.0
         schedule = (
@@ -234,8 +234,8 @@ class Trainer:
                 schedule,
                 weight_decay=config.weight_decay,
                 global_clipnorm=config.clip_norm or None,
-                use_ema=config.ema_momentum > 0,
-                ema_momentum=config.ema_momentum,
+                use_ema=averaged > 1,
+                ema_momentum=1.0 - 1.0 / averaged,
             )
             self.model.compile(optimizer=optimizer, jit_compile=self.device.jit_compile)
             optimizer.build(self.model.trainable_variables)

@@ -31,9 +31,9 @@ class TrainingConfig:
     """Decoupled weight decay of AdamW."""
     clip_norm: float = 0.0
     """Gradients longer than this, all weights together, are cut to it (0: never)."""
-    ema_momentum: float = 0.0
-    """The weights that are judged and kept are moving averages with this momentum (0: those of the last step); they
-    vary less from seed to seed (Polyak and Juditsky, 1992)."""
+    ema_share: float = 0.0
+    """The weights that are judged and kept are moving averages over about this share of all steps (0: those of the last
+    step); they vary less from seed to seed (Polyak and Juditsky, 1992)."""
     epochs: int = 1
     """Passes over the training examples at the most."""
     rounds_per_epoch: int = 2
@@ -58,8 +58,8 @@ class TrainingConfig:
         require_counts(self, ("batch_size", "epochs", "rounds_per_epoch", "patience"))
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate={self.learning_rate}: must be above 0")
-        if not 0 <= self.ema_momentum < 1:
-            raise InputError(f"ema_momentum={self.ema_momentum}: must be at least 0 and below 1")
+        if not 0 <= self.ema_share < 1:
+            raise InputError(f"ema_share={self.ema_share}: must be at least 0 and below 1")
 
 
 def require_counts(config: Any, names: Sequence[str]) -> None:

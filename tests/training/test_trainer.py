@@ -231,7 +231,9 @@ def test_moving_averages_are_judged_and_kept_while_training_goes_on_from_the_las
         judged.append(weight.numpy())
         return {"ndcg@10": 0.1}
 
-    trainer = make_trainer(model, split, tmp_path, validate, ema_momentum=0.5)
+    trainer = make_trainer(
+        model, split, tmp_path, validate, ema_share=2 / 24
+    )  # two epochs of 12 steps: momentum 1 - 1/2
     step = trainer._step
 
     def recording(batch: tuple[dict, dict]) -> None:
