@@ -19,8 +19,8 @@ from data_pipelines import console as terminal
 from data_pipelines.config import resolve
 from data_pipelines.demand_panel import load_panel
 from data_pipelines.panel import FloatArray, Panel
-from models.forecasting import FORECASTERS
 from models.forecasting.forecaster import LEVELS
+from models.forecasting.registry import FORECASTERS
 from training.devices import configure
 from training.forecast_metrics import pinball, point_metrics
 from training.forecaster_config import ForecasterConfig

@@ -52,12 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     weight = np.ones(len(panel), np.float32)
     windows = training_windows(panel, config.horizon)
     examples = DemandExamples(
-        panel, windows, config.batch_size, STEPS, model.history, config.horizon, weight, config.seed
+        panel, windows, config.batch_size, STEPS, model.memory, config.horizon, weight, config.seed
     )
     step = tf.function(lambda inputs, targets: model.train_step((inputs, targets)), autograph=False)
     version = find_version(arguments.models, DEMAND_FORECASTER, None)
     function = tf.saved_model.load(str(version)).signatures[SERVING_DEFAULT]
-    requests = make_requests(panel.take(np.arange(min(SERIES, len(panel)))), model.history, config.horizon)
+    requests = make_requests(panel.take(np.arange(min(SERIES, len(panel)))), model.memory, config.horizon)
     wanted = export_manifest.read(version)["signatures"][SERVING_DEFAULT]["inputs"]
     tensors = {name: tf.constant(value) for name, value in requests.items() if name in wanted}
     size = STEPS * config.batch_size

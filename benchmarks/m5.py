@@ -24,8 +24,8 @@ from data_pipelines.config import resolve
 from data_pipelines.demand_panel import load_panel
 from data_pipelines.prepare import PrepareConfig, prepare
 from data_pipelines.schema import DS, UNIQUE_ID
-from models.forecasting import FORECASTERS
 from models.forecasting.blend import Blend
+from models.forecasting.registry import FORECASTERS
 from training.backtest import backtest, lstm
 from training.backtest_report import console_table
 from training.backtest_summary import BLEND, LSTM

@@ -115,7 +115,9 @@ class DemandLSTM(keras.Model):
         self.horizon, self.levels, self.planned = horizon, tuple(levels), tuple(planned)
         self.context, self.season, self.year, self.step_days = context, season, year, step_days
         self.static_dropout, self.history_dropout, self.head = static_dropout, history_dropout, head
-        self.history = year + max(context, max(WEEKS) * season) + season  # steps that are looked at
+        self.memory = (
+            year + max(context, max(WEEKS) * season) + season
+        )  # steps that are looked at (`fit` writes `history`)
         self.calendar = Calendar(country, yearly, name="calendar")
         self.static_embeddings = [
             keras.layers.Embedding(size, dim, name=f"static_{i}") for i, size in enumerate(static_sizes)
@@ -165,7 +167,7 @@ class DemandLSTM(keras.Model):
             `mean` `[batch, horizon]`, `dispersion` `[batch, horizon]` of the negative binomial, `scale` `[batch, 1]`
             and `quantiles` `[batch, horizon, n_levels]`, which may still be negative.
         """
-        demand, observed = self._history(inputs["demand"], training)  # [batch, history]
+        demand, observed = self._history(inputs["demand"], training)  # [batch, memory]
         length = ops.shape(inputs["demand"])[1]
         steps = ops.shape(inputs["numeric"])[1] - length
         ahead = ops.arange(steps, dtype="int32")  # [horizon]
@@ -204,16 +206,16 @@ class DemandLSTM(keras.Model):
         }
 
     def _history(self, demand: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """The last `history` steps with zeros where nothing was observed, and 1 where something was."""
+        """The last `memory` steps with zeros where nothing was observed, and 1 where something was."""
         batch = ops.shape(demand)[0]
-        missing = ops.full((batch, self.history), np.nan)
-        demand = ops.concatenate([missing, demand], axis=1)[:, -self.history :]
+        missing = ops.full((batch, self.memory), np.nan)
+        demand = ops.concatenate([missing, demand], axis=1)[:, -self.memory :]
         observed = ops.cast(ops.logical_not(ops.isnan(demand)), "float32")
         if training and self.history_dropout:
             new = keras.random.uniform((batch, 1), seed=self.seed_generator) < self.history_dropout
             days = keras.random.uniform((batch, 1), 1.0, 29.0, seed=self.seed_generator)  # of nothing at all, a loss in
             # multiples of the scale would be as large as that of everything else
-            age = ops.cast(ops.arange(self.history, 0, -1, dtype="int32"), "float32")[None, :]
+            age = ops.cast(ops.arange(self.memory, 0, -1, dtype="int32"), "float32")[None, :]
             observed = observed * ops.cast(ops.logical_or(ops.logical_not(new), age <= days), "float32")
         return ops.where(observed > 0, demand, 0.0), observed
 
@@ -244,7 +246,7 @@ class DemandLSTM(keras.Model):
         columns, sums, counts = [], 0.0, 0.0
         baseline = None
         for number in range(max(WEEKS)):
-            at = self.history + back - number * self.season
+            at = self.memory + back - number * self.season
             sums = sums + ops.take(demand, at, axis=1)
             counts = counts + ops.take(observed, at, axis=1)
             if number + 1 in WEEKS:
@@ -252,15 +254,15 @@ class DemandLSTM(keras.Model):
                 columns.append(ops.log1p(average))
             if number + 1 == 4:
                 baseline = ops.log((sums / scale + 0.5) / (counts + 0.5))
-        year_ago = self.history + ahead - self.year
-        inside = ops.clip(year_ago, 0, self.history - 1)
-        local = slice(self.history - self.year - 28, self.history - self.year)
+        year_ago = self.memory + ahead - self.year
+        inside = ops.clip(year_ago, 0, self.memory - 1)
+        local = slice(self.memory - self.year - 28, self.memory - self.year)
         known = observed[:, local]
         usual = (ops.sum(demand[:, local], axis=1, keepdims=True) + scale) / (
             ops.sum(known, axis=1, keepdims=True) + 1.0
         )
         for shift in (0, self.season, -self.season):
-            at = ops.clip(inside + shift, 0, self.history - 1)
+            at = ops.clip(inside + shift, 0, self.memory - 1)
             there = ops.take(observed, at, axis=1)
             columns += [ops.log((ops.take(demand, at, axis=1) + 0.1 * usual) / (1.1 * usual)) * there, there]
         return ops.stack(columns, axis=-1), baseline

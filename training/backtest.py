@@ -29,8 +29,8 @@ from data_pipelines.demand_panel import demand_facts, load_panel
 from data_pipelines.item_names import series_names
 from data_pipelines.panel import Panel
 from data_pipelines.schema import InputError
-from models.forecasting import FORECASTERS
 from models.forecasting.forecaster import Forecast, Forecaster
+from models.forecasting.registry import FORECASTERS
 from training.backtest_report import console_table, write_report
 from training.backtest_summary import LSTM, Kept, Origin, summarise
 from training.devices import configure

@@ -79,7 +79,7 @@ def export(
     with tf.device("CPU"):
         forecaster = LSTMForecaster.load(run / runs.MODEL, use_cudnn=False)
     graph = ForecastGraph(forecaster.members, panel)
-    history = forecaster.members[0].history
+    history = forecaster.members[0].memory
     some = panel.take(np.linspace(0, len(panel) - 1, min(VERIFIED_SERIES, len(panel))).astype(int))
     typical = {SERVING_DEFAULT: make_requests(some, history, config.horizon)}
     shown = {SERVING_DEFAULT: make_requests(some.take(np.arange(min(SHOWN_SERIES, len(some)))), 28, 7)}

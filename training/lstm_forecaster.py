@@ -42,7 +42,7 @@ class LSTMForecaster:
         """
         first = self.members[0]
         horizon = require_horizon(horizon or first.horizon, first.horizon)
-        inputs = forecast_inputs(panel, first.history, horizon)
+        inputs = forecast_inputs(panel, first.memory, horizon)
         answers = []
         for begin in range(0, len(panel), SERIES_AT_ONCE):
             some = {name: values[begin : begin + SERIES_AT_ONCE] for name, values in inputs.items()}

@@ -192,7 +192,7 @@ def _train_phase(
         windows=windows,
         batch_size=config.batch_size,
         steps=max(config.windows_per_epoch // config.batch_size, config.rounds_per_epoch),
-        history=model.history,
+        history=model.memory,
         horizon=config.horizon,
         weight=series_weights(panel, config),
         seed=seed,

@@ -1,6 +1,11 @@
 """The forecaster on series whose right answer is known by hand."""
 
+import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +17,7 @@ from models.demand_lstm import DemandLSTM, negative_binomial_loss
 from models.forecasting.forecaster import LEVELS
 from training.lstm_forecaster import build_demand_model
 
+ROOT = Path(__file__).parents[2]
 HORIZON = 14
 MONDAY = 17_231  # 2017-03-06
 ARGUMENTS = {
@@ -207,3 +213,48 @@ def test_the_calendar_knows_weekdays_and_holidays():
     np.testing.assert_array_equal(alike[0], alike[1])
     apart = np.asarray(Calendar(None)(np.array([[february, march]], np.int32)))[0]
     assert np.abs(apart[0] - apart[1]).max() > 0.1
+
+
+JAX = """
+import json
+import sys
+
+import keras
+import numpy as np
+
+from models.demand_lstm import DemandLSTM
+
+assert keras.backend.backend() == "jax"
+folder = sys.argv[1]
+with np.load(f"{folder}/inputs.npz") as data:
+    inputs = {name: data[name] for name in data.files}
+model = DemandLSTM(**json.load(open(f"{folder}/arguments.json")))
+model(inputs)
+model.load_weights(f"{folder}/model.weights.h5")
+np.savez(f"{folder}/outputs.npz", **{name: np.asarray(value) for name, value in model(inputs).items()})
+n = len(inputs["demand"])
+targets = {"actual": inputs["demand"][:, :14], "weight": np.ones(n, np.float32)}
+model.compile(optimizer=keras.optimizers.Adam(0.01))
+history = model.fit(inputs, targets, batch_size=n, epochs=3, verbose=0).history
+assert history["loss"][-1] < history["loss"][0], history
+print("trained on", keras.backend.backend())
+"""
+
+
+@pytest.mark.jax
+def test_the_same_model_answers_and_trains_on_jax(tmp_path):
+    """In a process of its own, because Keras chooses its backend once."""
+    environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    if subprocess.run([sys.executable, "-c", "import jax"], env=environment, capture_output=True).returncode:
+        pytest.skip("needs the [jax] extra")
+    model, inputs = make_model(), request(SALES)
+    inputs["demand"][0, :40] = np.nan
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    (tmp_path / "arguments.json").write_text(json.dumps(model.arguments))
+    model.save_weights(tmp_path / "model.weights.h5")
+    command = [sys.executable, "-c", JAX, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert "trained on jax" in done.stdout, done.stderr[-3000:]
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        for name, value in answer(model, inputs).items():
+            np.testing.assert_allclose(outputs[name], value, rtol=1e-4, atol=1e-4)

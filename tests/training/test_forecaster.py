@@ -130,7 +130,7 @@ def test_the_export_forecasts_what_the_run_does(folder, version):
     panel = load_panel(folder / "data", CONFIG).until(DAYS - HORIZON)
     forecaster = LSTMForecaster.load(folder / "run" / runs.MODEL)
     expected = forecaster.forecast(panel, 5)
-    requests = make_requests(panel, forecaster.members[0].history, 5)
+    requests = make_requests(panel, forecaster.members[0].memory, 5)
     function = tf.saved_model.load(str(version)).signatures["serving_default"]
     answer = function(**{name: tf.constant(value) for name, value in requests.items()})
     npt.assert_allclose(answer["mean"], expected.mean, rtol=1e-4)

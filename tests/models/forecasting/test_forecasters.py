@@ -8,9 +8,9 @@ import numpy.testing as npt
 import pytest
 
 from data_pipelines.panel import Panel
-from models.forecasting import FORECASTERS
 from models.forecasting.direct import Direct
 from models.forecasting.forecaster import LEVELS, Forecast, Forecaster
+from models.forecasting.registry import FORECASTERS
 from tests.models.forecasting.panels import ALL_ZERO, CONSTANT, LATE, ONE_POINT, panel_of, shop
 
 HORIZON = 28
