@@ -31,7 +31,7 @@ from data_pipelines.panel import Panel
 from data_pipelines.schema import InputError
 from models.forecasting.forecaster import Forecast, Forecaster
 from models.forecasting.registry import FORECASTERS
-from training.backtest_report import console_table, write_report
+from training.backtest_report import console_table, seed_spread, write_report
 from training.backtest_summary import LSTM, Kept, Origin, summarise
 from training.devices import configure
 from training.forecast_metrics import hierarchy
@@ -89,6 +89,8 @@ def _main(argv: Sequence[str] | None) -> int:
     models = select_models(arguments.models)
     summary = backtest(arguments.data, arguments.out, config, models, windows=arguments.windows, mint=arguments.mint)
     terminal.console.print(console_table(summary))
+    if summary["seeds"]:
+        terminal.console.print(seed_spread(summary), highlight=False, soft_wrap=True)
     terminal.console.print(f"report: {arguments.out / 'report.html'}", soft_wrap=True)
     return 0
 

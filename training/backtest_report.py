@@ -74,6 +74,16 @@ def ahead(summary: dict[str, Any]) -> str:
     return f"{summary['horizon']} {'days' if summary['step_days'] == 1 else 'weeks'} ahead"
 
 
+def seed_spread(summary: dict[str, Any]) -> str:
+    """How much the LSTM's WRMSSE of the test depends on the seed: its members alone, their mean and deviation."""
+    errors = summary["seeds"]["test"]
+    members = ", ".join(f"{one:.3f}" for one in errors)
+    return (
+        f"Members of the LSTM alone, WRMSSE of the test: {members}; "
+        f"mean {np.mean(errors):.3f}, standard deviation {np.std(errors, ddof=1):.3f}"
+    )
+
+
 def by_validation(summary: dict[str, Any]) -> list[str]:
     """Model names, the best on the earlier origins first."""
     models = summary["models"]
@@ -115,6 +125,7 @@ def write_report(
         columns=COLUMNS,
         figure=figure,
         ahead=ahead,
+        seed_spread=seed_spread,
         config=config,
     )
     atomic.write_text(out / REPORT, page)

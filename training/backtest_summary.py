@@ -313,7 +313,7 @@ def _class_error(window: Window, forecast: Forecast, kind: str) -> float:
 
 def _seeds(windows: dict[int, Window], kept: Kepts, validation: list[int], test: int) -> dict[str, Any] | None:
     """WRMSSE of every member of the LSTM alone: how much luck is in one training."""
-    if LSTM not in kept[test] or kept[test][LSTM].members is None:
+    if LSTM not in kept[test] or kept[test][LSTM].members is None or len(kept[test][LSTM].members) < 2:
         return None
     by_step = {step: [windows[step].error(mean) for mean in kept[step][LSTM].members] for step in windows}
     return {

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from statsmodels.tsa.stattools import acf, pacf
 
 from data_pipelines.panel import Panel
+from models.forecasting.arima import acf_pacf
 from models.forecasting.forecaster import Forecast
 from training.plots import DARK, LIGHT, ROW_INCHES, Theme, new_figure, png
 
@@ -18,7 +18,7 @@ __all__ = ["DARK", "LIGHT", "Picture", "Series", "fan_chart", "pictures", "serie
 BANDS = ((0.05, 0.95), (0.1, 0.9), (0.25, 0.75))
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LINES = 6
-LAGS, CORRELOGRAMS = 28, 3
+LAGS, SHORTEST, CORRELOGRAMS = 28, 8, 3
 HISTORY_SHOWN = 84
 LONGEST_TITLE = 48
 
@@ -172,12 +172,12 @@ def correlograms(series: Sequence[Series], theme: Theme) -> bytes:
     for axis, one in zip(axes, series, strict=True):
         known = one.past[np.isfinite(one.past).argmax() :]
         values = np.where(np.isfinite(known), known, np.nanmean(known))
-        lags = np.arange(1, min(LAGS, len(values) // 3) + 1)
-        band = 1.96 / np.sqrt(max(len(values), 1))
-        axis.axhspan(-band, band, color=theme.muted, alpha=0.18, linewidth=0)
-        if len(lags) and values.std() > 0:
-            axis.bar(lags, acf(values, nlags=len(lags))[1:], width=0.35, color=theme.model)
-            axis.plot(lags, pacf(values, nlags=len(lags))[1:], "o", color=theme.rival, markersize=3.5)
+        if len(values) >= SHORTEST and np.ptp(values) > 0:  # a constant correlates with nothing
+            found = acf_pacf(values, LAGS)
+            lags = np.arange(1, len(found.acf))
+            axis.axhspan(-found.bound, found.bound, color=theme.muted, alpha=0.18, linewidth=0)
+            axis.bar(lags, found.acf[1:], width=0.35, color=theme.model)
+            axis.plot(lags, found.pacf[1:], "o", color=theme.rival, markersize=3.5)
         axis.axhline(0, color=theme.muted, linewidth=0.8)
         axis.set_title(one.title, loc="left", color=theme.text, fontsize=9.5)
         axis.set_xticks(range(0, LAGS + 1, 7))
