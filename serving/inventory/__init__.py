@@ -1,0 +1,1 @@
+"""From demand quantiles to orders: distributions, optimizers and a simulator on numpy and scipy alone."""

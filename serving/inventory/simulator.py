@@ -1,0 +1,271 @@
+"""What a policy does, day by day: receipts, sales, what is missing, what spoils, and what it all costs.
+
+A day goes: what was ordered `lead_time` days ago arrives; orders are placed (on review days) from the position, and one
+without lead time is there at once; demand takes the oldest units first; what is missing is lost or owed; what is too
+old spoils; costs are counted on what is left. All products and demand paths run side by side, a loop goes over the days
+only. Nothing is created or lost:
+
+    opening stock + receipts = sales + spoiled + closing stock
+
+where sales of backordered units are counted on the day they leave. Reference: Silver, Pyke and Thomas, 2017, chapter 6.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.inventory.demand_distribution import FloatArray, IntArray
+from serving.inventory.dynamic_programming import Terms
+
+Order = Callable[[int, FloatArray], FloatArray]
+"""Called with the day and the positions `[n, paths]`; returns the units to order."""
+NO_EXPIRY = np.iinfo(np.int64).max
+CHUNK_CELLS = 65_536
+"""Products times paths at a time: what fits into the processor's cache."""
+
+
+@dataclass(frozen=True)
+class OrderUpTo:
+    """Order up to S whenever the position is at or below s.
+
+    Args:
+        reorder_point: `[n, days]` s, in units.
+        order_up_to: `[n, days]` S, in units.
+        least_order: `[n]` units.
+        pack: `[n]` units; orders are rounded up to a multiple.
+    """
+
+    reorder_point: FloatArray
+    order_up_to: FloatArray
+    least_order: FloatArray
+    pack: FloatArray
+
+    @classmethod
+    def base_stock(cls, level: FloatArray, terms: Terms) -> "OrderUpTo":
+        """Fill up to the level `[n, days]` every time."""
+        return cls(level - 1e-9, level, terms.least_order, terms.pack.astype(float))
+
+    def take(self, rows: IntArray) -> "OrderUpTo":
+        """Some of the products."""
+        return OrderUpTo(self.reorder_point[rows], self.order_up_to[rows], self.least_order[rows], self.pack[rows])
+
+    def __call__(self, day: int, position: FloatArray) -> FloatArray:
+        """Units to order, `[n, paths]`."""
+        up_to = self.order_up_to[:, day, None]
+        missing = np.maximum(up_to - position, self.least_order[:, None])
+        packs = np.ceil(missing / self.pack[:, None] - 1e-9) * self.pack[:, None]
+        wanted: FloatArray = np.where(position <= self.reorder_point[:, day, None], packs, 0.0)
+        return wanted
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened; every array is `[n, paths]`, summed over the days.
+
+    Args:
+        sold: units that left the stock, what was owed included.
+        demanded: units asked for.
+        served: units of the demand that were there on the day.
+        lost: units that nobody waited for.
+        owed: units still owed after the last day.
+        received: units that arrived.
+        spoiled: units that became too old.
+        opening: units in stock before the first day.
+        closing: units in stock after the last day.
+        orders: orders placed.
+        ordered: units ordered.
+        stockout_days: days on which something was missing.
+        mean_stock: units in stock at the end of a day, on average.
+        holding_cost: money.
+        stockout_cost: money.
+        order_cost: money of placing orders.
+        purchase_cost: money of the units ordered.
+        stock: `[n, paths, days]` units at the end of each day, where it was asked for.
+    """
+
+    sold: FloatArray
+    demanded: FloatArray
+    served: FloatArray
+    lost: FloatArray
+    owed: FloatArray
+    received: FloatArray
+    spoiled: FloatArray
+    opening: FloatArray
+    closing: FloatArray
+    orders: FloatArray
+    ordered: FloatArray
+    stockout_days: FloatArray
+    mean_stock: FloatArray
+    holding_cost: FloatArray
+    stockout_cost: FloatArray
+    order_cost: FloatArray
+    purchase_cost: FloatArray
+    stock: FloatArray | None = None
+
+    @property
+    def cost(self) -> FloatArray:
+        """All that it cost, without the units themselves, `[n, paths]`."""
+        return self.holding_cost + self.stockout_cost + self.order_cost
+
+    def fill_rate(self) -> float:
+        """Share of the demand that was served on its day."""
+        return float(self.served.sum() / max(self.demanded.sum(), 1e-12))
+
+    def service_level(self, days: int) -> float:
+        """Share of the days on which nothing was missing."""
+        return 1.0 - float(self.stockout_days.mean() / days)
+
+    def turns(self) -> float:
+        """How often the mean stock was sold in the time."""
+        return float(self.sold.sum() / max(self.mean_stock.sum(), 1e-12))
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What a simulation begins with.
+
+    Args:
+        terms: lead times, costs and order sizes, see `dynamic_programming.Terms`.
+        on_hand: `[n]` units in stock.
+        on_order: `[n]` units that arrive when a lead time is over.
+        lost_sales: whether missing units are lost rather than owed.
+        shelf_life: `[n]` days from arrival until a unit spoils; None if none does.
+        review_every: `[n]` days between reviews, the first day being one; None for daily.
+    """
+
+    terms: Terms
+    on_hand: FloatArray
+    on_order: FloatArray
+    lost_sales: bool = False
+    shelf_life: IntArray | None = None
+    review_every: IntArray | None = field(default=None)
+
+    def take(self, rows: IntArray) -> "Shop":
+        """Some of the products."""
+        some = [None if part is None else part[rows] for part in (self.shelf_life, self.review_every)]
+        return Shop(self.terms.take(rows), self.on_hand[rows], self.on_order[rows], self.lost_sales, *some)
+
+
+def simulate(demand: FloatArray, shop: Shop, policy: OrderUpTo, *, keep_stock: bool = False) -> Outcome:
+    """Run a policy over demand.
+
+    Args:
+        demand: `[n, paths, days]` units, not negative.
+        shop: where it begins.
+        policy: of the n products.
+        keep_stock: also return the stock of every day.
+    """
+    n, paths, _ = demand.shape
+    products = max(CHUNK_CELLS // max(paths, 1), 1)
+    outcomes = []
+    for begin in range(0, n, products):
+        rows = np.arange(begin, min(begin + products, n))
+        outcomes.append(_simulate(demand[rows], shop.take(rows), policy.take(rows), keep_stock))
+    names = [name for name in Outcome.__dataclass_fields__ if getattr(outcomes[0], name) is not None]
+    return Outcome(**{name: np.concatenate([getattr(one, name) for one in outcomes]) for name in names})
+
+
+def _simulate(demand: FloatArray, shop: Shop, policy: Order, keep_stock: bool) -> Outcome:
+    n, paths, days = demand.shape
+    terms, lead = shop.terms, shop.terms.lead_time
+    slots = int(lead.max(initial=0)) + 1
+    arriving = np.zeros((slots, n, paths))  # by day of arrival, a ring
+    place = np.where(lead > 0, lead - 1, 0)  # what is on order has been under way for a day at least
+    arriving[place, np.arange(n)] += shop.on_order[:, None]
+    stock = np.repeat(shop.on_hand[:, None].astype(float), paths, axis=1)
+    on_order = np.repeat(shop.on_order[:, None].astype(float), paths, axis=1)
+    ages = _Ages(stock, shop.shelf_life) if shop.shelf_life is not None else None
+    owed = np.zeros((n, paths))
+    names = ("sold", "demanded", "served", "lost", "received", "spoiled", "orders", "ordered", "stockout_days")
+    total = {name: np.zeros((n, paths)) for name in names}
+    stock_sum, owed_or_lost = np.zeros((n, paths)), np.zeros((n, paths))
+    history = np.zeros((n, paths, days)) if keep_stock else None
+    opening = stock.copy()
+    immediate = np.flatnonzero(lead == 0)
+    for day in range(days):
+        slot = day % slots
+        receipt = arriving[slot].copy()
+        arriving[slot] = 0.0
+        on_order -= receipt
+        order = policy(day, stock + receipt - owed + on_order)
+        if shop.review_every is not None:
+            order[day % shop.review_every != 0] = 0.0
+        if immediate.size:
+            receipt[immediate] += order[immediate]
+        later = order.copy()
+        later[immediate] = 0.0
+        arriving[(day + lead) % slots, np.arange(n)] += later
+        on_order += later
+        stock += receipt
+        asked = demand[:, :, day]
+        wanted = asked + owed
+        gone = np.minimum(stock, wanted)
+        missing = wanted - gone
+        served = np.maximum(gone - owed, 0.0)
+        stock -= gone
+        spoiled = ages.end_day(receipt, gone) if ages is not None else 0.0
+        stock -= spoiled
+        total["sold"] += gone
+        total["demanded"] += asked
+        total["served"] += served
+        total["received"] += receipt
+        total["spoiled"] += spoiled
+        total["orders"] += order > 0
+        total["ordered"] += order
+        total["stockout_days"] += missing > 0
+        owed_or_lost += missing
+        if shop.lost_sales:
+            total["lost"] += missing
+        else:
+            owed = missing
+        stock_sum += stock
+        if history is not None:
+            history[:, :, day] = stock
+    return Outcome(
+        **total,
+        owed=owed,
+        opening=opening,
+        closing=stock,
+        mean_stock=stock_sum / max(days, 1),
+        holding_cost=terms.holding_cost[:, None] * stock_sum,
+        stockout_cost=terms.stockout_cost[:, None] * owed_or_lost,
+        order_cost=terms.order_cost[:, None] * total["orders"],
+        purchase_cost=terms.unit_cost[:, None] * total["ordered"],
+        stock=history,
+    )
+
+
+class _Ages:
+    """How old the units in stock are; the oldest leave first.
+
+    Args:
+        stock: `[n, paths]` fresh units in stock at the beginning.
+        shelf_life: `[n]` days.
+    """
+
+    def __init__(self, stock: FloatArray, shelf_life: npt.NDArray[np.integer]):
+        self.longest = int(np.where(shelf_life < NO_EXPIRY, shelf_life, 1).max(initial=1))
+        self.perishable = shelf_life < NO_EXPIRY
+        self.shelf_life = np.where(self.perishable, shelf_life, self.longest)
+        self.by_age = np.zeros((self.longest, *stock.shape))  # age in days since arrival, the last slot and older
+        self.by_age[0] = stock
+
+    def end_day(self, receipt: FloatArray, gone: FloatArray) -> FloatArray:
+        """Take what left, spoil what is too old, let the rest grow a day older; returns what spoiled, `[n, paths]`."""
+        self.by_age[0] += receipt
+        rest = gone.copy()
+        for age in range(self.longest - 1, -1, -1):  # oldest first
+            taken = np.minimum(self.by_age[age], rest)
+            self.by_age[age] -= taken
+            rest -= taken
+        old = np.arange(self.longest)[:, None] >= self.shelf_life[None, :] - 1
+        old &= self.perishable[None, :]
+        spoiled = (self.by_age * old[:, :, None]).sum(axis=0)
+        self.by_age *= ~old[:, :, None]
+        older = np.zeros_like(self.by_age)
+        older[1:] = self.by_age[:-1]
+        older[-1] += self.by_age[-1]
+        self.by_age = older
+        return np.asarray(spoiled)
