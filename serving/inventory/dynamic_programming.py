@@ -5,9 +5,9 @@
 
 x is the inventory position (on hand and on order, less what is owed) before ordering, y after it. An order of period t
 is there when the demand of period t + lead time begins, so y covers the demand W_t until then; the cost of the days
-before that no decision can change. Missing units are backordered. V after the last period is `h_T x^+ + p_T x^-`, or by
-default zero stock value with what is owed bought at c. The policy is of (s, S) type where quantities are free: order up
-to S_t when the position is at or below s_t.
+before that no decision can change. An order that would arrive after the last period is not placed. Missing units are
+backordered. V after the last period is `h_T x^+ + p_T x^-`, or by default zero stock value with what is owed bought at
+c. The policy is of (s, S) type where quantities are free: order up to S_t when the position is at or below s_t.
 
 Demand is counted in bins (`demand_distribution`), all products at once: an expectation over demand is a convolution by
 FFT. Positions below the grid continue V by the slope -c: there one orders anyway, and every further missing unit is
@@ -112,11 +112,16 @@ def optimize(
         menu: `[n, options]` orders of now, in units, whose costs are asked for.
 
     Raises:
-        ValueError: if a least order or a pack does not fit into the capacity.
+        ValueError: if a least order or a pack does not fit into the capacity, or an order arrives too late to matter.
     """
     position = np.asarray(position, float)
     menu = np.zeros((len(position), 0)) if menu is None else np.asarray(menu, float)
     _require_room(terms)
+    if (late := np.flatnonzero(terms.lead_time >= demand.probability.shape[1])).size:
+        raise ValueError(
+            f"product {late[0]}: lead_time={terms.lead_time[late[0]]} is beyond the horizon of "
+            f"{demand.probability.shape[1]} periods"
+        )
     bins = demand.bins_needed()
     periods = demand.probability.shape[1]
     width = 2 * bins * (terms.lead_time + 2) + np.clip(position / demand.width, 0, bins * periods)
@@ -171,9 +176,12 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu:
     slope = owed
     points, levels = np.full((n, periods), -np.inf), np.full((n, periods), -np.inf)
     for period in range(periods - 1, -1, -1):
-        after = cost_now[:, period] + discount * _expected(value, transformed[:, period], bins, width * slope, shift)
+        counts = (period + terms.lead_time < periods)[:, None]
+        after = np.where(counts, cost_now[:, period], 0.0) + discount * _expected(
+            value, transformed[:, period], bins, width * slope, shift
+        )
         reach = after + terms.unit_cost[:, None] * y
-        reach_allowed = np.where(closed, np.inf, reach)
+        reach_allowed = np.where(closed | ~counts, np.inf, reach)
         target = _best_after_order(reach_allowed, least, pack)  # [n, X]
         ordered = terms.order_cost[:, None] + target - terms.unit_cost[:, None] * y
         value = np.minimum(after, ordered)

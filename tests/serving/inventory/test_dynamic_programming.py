@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import numpy.testing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from serving.inventory.demand_distribution import DemandDistribution, normal, poisson
@@ -40,9 +40,11 @@ def by_trying(probability, terms, position):
 
     @cache
     def stage(period: int, y: int) -> float:
+        if period + lead >= periods:
+            return 0.0
         total = [(0, 1.0)]
         for day in range(period, period + lead + 1):
-            chances = probability[min(day, periods - 1)]
+            chances = probability[day]
             total = [(sum_ + d, chance * q) for sum_, chance in total for d, q in enumerate(chances) if q > 0]
         return sum(chance * (h * max(y - sum_, 0) + p * max(sum_ - y, 0)) for sum_, chance in total)
 
@@ -53,7 +55,7 @@ def by_trying(probability, terms, position):
         best = (np.inf, 0)
         for units in orders:
             y = x + units
-            if units and y > capacity:
+            if units and (y > capacity or period + lead >= periods):
                 continue
             later = sum(q * value(period + 1, y - d)[0] for d, q in enumerate(probability[period]) if q > 0)
             cost = k * (units > 0) + c * units + stage(period, y) + later
@@ -66,7 +68,7 @@ def by_trying(probability, terms, position):
 
 @given(
     weights=st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3).filter(any), min_size=1, max_size=3),
-    lead_time=st.integers(0, 1),
+    lead_time=st.integers(0, 2),
     stockout_cost=st.integers(2, 9),
     unit_cost=st.integers(0, 2),
     order_cost=st.integers(0, 6),
@@ -79,6 +81,7 @@ def by_trying(probability, terms, position):
 def test_no_decision_is_cheaper(
     weights, lead_time, stockout_cost, unit_cost, order_cost, least_order, pack, capacity, position
 ):
+    assume(lead_time < len(weights))
     probability = np.array(weights, float)
     probability /= probability.sum(axis=1, keepdims=True)
     terms = Terms.of(
@@ -118,14 +121,18 @@ def test_without_order_costs_it_is_a_base_stock_policy():
     terms = Terms.of(3, lead_time=[0, 2, 5], holding_cost=1, stockout_cost=9, unit_cost=0)
     policy = optimize(demand, terms, np.zeros(3))
     covered = demand.sums(terms.lead_time + 1)
-    npt.assert_array_equal(policy.order_up_to, newsvendor(covered, terms.holding_cost, terms.stockout_cost))
-    npt.assert_array_equal(policy.reorder_point, policy.order_up_to - 1)
+    expected = newsvendor(covered, terms.holding_cost, terms.stockout_cost)
+    for row, lead_time in enumerate(terms.lead_time):
+        last = 10 - lead_time  # later orders would arrive after the horizon
+        npt.assert_array_equal(policy.order_up_to[row, :last], expected[row, :last])
+        npt.assert_array_equal(policy.reorder_point[row, :last], expected[row, :last] - 1)
+        assert np.isneginf(policy.reorder_point[row, last:]).all()
 
 
 def test_without_end_to_the_cost_of_a_shortage_there_is_none():
     demand = DemandDistribution(np.array([[[0.9, 0.05, 0.05]] * 4]), np.array([1]))
     policy = optimize(demand, Terms.of(1, lead_time=1, holding_cost=1, stockout_cost=1e9), np.zeros(1))
-    assert policy.order_up_to.tolist() == [[4, 4, 4, 4]]  # two days of two
+    assert policy.order_up_to[0, :3].tolist() == [4, 4, 4]  # two days of two
 
 
 def test_order_costs_keep_the_reorder_point_below_the_target():
@@ -144,6 +151,8 @@ def test_packs_least_orders_and_capacity_are_kept():
     assert policy.order[0] % 6 == 0
     assert policy.order[1] >= 20
     assert policy.order[2] == 4
+    with pytest.raises(ValueError, match="product 1: lead_time=3 is beyond the horizon of 3 periods"):
+        optimize(poisson(np.full((2, 3), 3.0)), Terms.of(2, lead_time=[2, 3]), np.zeros(2))
     with pytest.raises(ValueError, match="product 0: the smallest order of 12 units does not fit into capacity=10"):
         optimize(poisson(np.full((1, 2), 3.0)), Terms.of(1, least_order=7, pack=6, capacity=10), np.zeros(1))
 
@@ -166,12 +175,13 @@ def test_what_will_never_be_sold_is_held_to_the_end():
 def test_the_expected_cost_is_what_a_simulation_costs():
     rates = np.array([[2.0, 1, 4, 2, 3, 5, 2, 1, 4, 2], [0.3, 0.5] * 5])
     demand = poisson(rates)
-    terms = Terms.of(2, holding_cost=1, stockout_cost=9, order_cost=4)
+    terms = Terms.of(2, lead_time=[0, 2], holding_cost=1, stockout_cost=9, order_cost=4)
     policy = optimize(demand, terms, np.zeros(2))
     paths = demand.sample(20_000, np.random.default_rng(0))
     up_to = OrderUpTo(policy.reorder_point, policy.order_up_to, terms.least_order, terms.pack.astype(float))
     outcome = simulate(paths, Shop(terms, np.zeros(2), np.zeros(2)), up_to)
-    npt.assert_allclose(outcome.cost.mean(axis=1), policy.cost, rtol=0.02)
+    before_any_arrives = [0.0, 9 * (0.3 + 0.8)]  # 0.3 owed after the first day, 0.3 + 0.5 after the second
+    npt.assert_allclose(outcome.cost.mean(axis=1), policy.cost + before_any_arrives, rtol=0.02)
     # and neither a higher nor a lower target is cheaper
     for change in (-1.0, 1.0):
         moved = OrderUpTo(policy.reorder_point, policy.order_up_to + change, terms.least_order, up_to.pack)

@@ -1,0 +1,49 @@
+"""Levels for customers who do not wait."""
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+from serving.inventory.demand_distribution import poisson
+from serving.inventory.dynamic_programming import Terms, optimize
+from serving.inventory.lost_sales import optimize_levels
+from serving.inventory.simulator import OrderUpTo, Shop, simulate
+
+RATES = np.array([[0.5], [2.0], [6.0]]) * np.ones(30)
+
+
+def shop(lead_time: int, stockout_cost: float) -> Shop:
+    terms = Terms.of(3, lead_time=lead_time, holding_cost=1, stockout_cost=stockout_cost)
+    return Shop(terms, np.full(3, 5.0), np.zeros(3), lost_sales=True)
+
+
+@pytest.mark.parametrize(("lead_time", "saving"), [(2, 0.02), (7, 0.08)])
+def test_it_beats_the_levels_of_patient_customers_the_more_the_longer_one_waits(lead_time, saving):
+    demand, some = poisson(RATES), shop(lead_time, 9)
+    found = optimize_levels(demand, some)
+    backorders = optimize(demand, some.terms, some.on_hand)
+    levels = OrderUpTo(backorders.reorder_point, backorders.order_up_to, np.zeros(3), np.ones(3))
+    fresh = demand.sample(2_000, np.random.default_rng(7))  # paths that nothing was chosen on
+    ours, theirs = (simulate(fresh, some, policy).cost.mean(axis=1).sum() for policy in (found.policy, levels))
+    assert ours < (1 - saving) * theirs
+
+
+def test_without_lead_time_waiting_makes_no_difference_and_the_bound_is_the_cost():
+    demand, some = poisson(RATES), shop(0, 9)
+    found = optimize_levels(demand, some)
+    assert abs(found.gap) < 0.02
+    backorders = optimize(demand, some.terms, some.on_hand)
+    npt.assert_allclose(found.policy.order_up_to[:, 3:-1], backorders.order_up_to[:, 3:-1], atol=1)
+
+
+def test_the_bound_is_below_every_policy():
+    demand, some = poisson(RATES), shop(3, 20)
+    found = optimize_levels(demand, some, paths=500)
+    assert (found.bound < found.cost).all()
+    assert 0.0 < found.gap < 0.6
+
+
+def test_the_same_seed_finds_the_same_levels():
+    demand, some = poisson(RATES), shop(2, 9)
+    first, second = (optimize_levels(demand, some, paths=50, seed=3) for _ in range(2))
+    npt.assert_array_equal(first.policy.order_up_to, second.policy.order_up_to)
