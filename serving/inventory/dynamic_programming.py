@@ -177,9 +177,8 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu:
     points, levels = np.full((n, periods), -np.inf), np.full((n, periods), -np.inf)
     for period in range(periods - 1, -1, -1):
         counts = (period + terms.lead_time < periods)[:, None]
-        after = np.where(counts, cost_now[:, period], 0.0) + discount * _expected(
-            value, transformed[:, period], bins, width * slope, shift
-        )
+        later = _expected(value, transformed[:, period], bins, width * slope, shift)
+        after = np.where(counts, cost_now[:, period], 0.0) + discount * later
         reach = after + terms.unit_cost[:, None] * y
         reach_allowed = np.where(closed | ~counts, np.inf, reach)
         target = _best_after_order(reach_allowed, least, pack)  # [n, X]
@@ -191,7 +190,7 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu:
         points[:, period] = np.where(any_order, x[last] * width, -np.inf)
         up_to = _target_at(reach_allowed, last, least, pack)
         levels[:, period] = np.where(any_order, x[up_to] * width, -np.inf)
-        slope = terms.unit_cost
+        slope = np.where(counts[:, 0], terms.unit_cost, slope)
     place = np.clip(np.round(position / width).astype(int) + below, 0, len(x) - 1)
     rows = np.arange(n)
     first = _target_at(reach_allowed, place, least, pack)

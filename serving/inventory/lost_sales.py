@@ -94,4 +94,4 @@ def _bound(demand: DemandDistribution, shop: Shop, sample: FloatArray) -> FloatA
     )
     best = optimize(demand, patient, shop.on_hand + shop.on_order)
     policy = OrderUpTo(best.reorder_point, best.order_up_to, patient.least_order, patient.pack.astype(float))
-    return simulate(sample, replace(shop, terms=patient, lost_sales=False), policy).cost.mean(axis=1)
+    return np.asarray(simulate(sample, replace(shop, terms=patient, lost_sales=False), policy).cost.mean(axis=1))
