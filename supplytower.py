@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Command] = {
     "export recommender": Command("training.export_recommender", "write a SavedModel for TensorFlow Serving"),
     "export forecaster": Command("training.export_forecaster", "write the forecaster for TensorFlow Serving"),
     "recommend": Command("training.recommend", "score every user with an exported model; write a table"),
+    "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 
@@ -60,6 +61,9 @@ to demand forecasts:
   supplytower backtest --data build/data --out build/backtest
   supplytower export forecaster --run build/runs/demand --models build/models
   supplytower forecast --models build/models --data build/data --horizon 28 --out build/forecast.parquet
+
+to orders:
+  supplytower inventory plan --models build/models --data build/data --out build/plan.parquet
 
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 

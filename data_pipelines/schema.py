@@ -26,6 +26,18 @@ UNIQUE_ID = "unique_id"
 DS = "ds"
 Y = "y"
 IN_STOCK = "in_stock"
+ON_HAND = "on_hand"
+ON_ORDER = "on_order"
+LEAD_TIME_DAYS = "lead_time_days"
+REVIEW_DAYS = "review_days"
+UNIT_COST = "unit_cost"
+ORDER_COST = "order_cost"
+HOLDING_COST = "holding_cost"
+STOCKOUT_COST = "stockout_cost"
+MOQ = "moq"
+PACK_SIZE = "pack_size"
+CAPACITY = "capacity"
+SHELF_LIFE_DAYS = "shelf_life_days"
 SOURCE_ROW = "__source_row"  # 1 = the first data row of the file a row came from; only while data are being prepared
 REASON = "__reason"  # why a row is quarantined; null for a good row
 
@@ -98,6 +110,29 @@ FUTURE = Table(
     {PRICE: Kind.NUMBER},
     key=(UNIQUE_ID, DS),
     plans=True,
+)
+STOCK = Table(
+    "stock",
+    {UNIQUE_ID: Kind.STRING},
+    dict.fromkeys(
+        (
+            ON_HAND,
+            ON_ORDER,
+            LEAD_TIME_DAYS,
+            REVIEW_DAYS,
+            UNIT_COST,
+            PRICE,
+            ORDER_COST,
+            HOLDING_COST,
+            STOCKOUT_COST,
+            MOQ,
+            PACK_SIZE,
+            CAPACITY,
+            SHELF_LIFE_DAYS,
+        ),
+        Kind.NUMBER,
+    ),
+    key=(UNIQUE_ID,),
 )
 PROMOTIONS = "promotions"  # the table of shares of stores per item and week
 

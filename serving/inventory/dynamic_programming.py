@@ -5,9 +5,10 @@
 
 x is the inventory position (on hand and on order, less what is owed) before ordering, y after it. An order of period t
 is there when the demand of period t + lead time begins, so y covers the demand W_t until then; the cost of the days
-before that no decision can change. An order that would arrive after the last period is not placed. Missing units are
-backordered. V after the last period is `h_T x^+ + p_T x^-`, or by default zero stock value with what is owed bought at
-c. The policy is of (s, S) type where quantities are free: order up to S_t when the position is at or below s_t.
+before that no decision can change. Orders are placed on review days, and none that would arrive after the last period.
+Missing units are backordered. V after the last period is `h_T x^+ + p_T x^-`, or by default zero stock value with what
+is owed bought at c. The policy is of (s, S) type where quantities are free: order up to S_t when the position is at or
+below s_t.
 
 Demand is counted in bins (`demand_distribution`), all products at once: an expectation over demand is a convolution by
 FFT. Positions below the grid continue V by the slope -c: there one orders anyway, and every further missing unit is
@@ -44,6 +45,7 @@ class Terms:
         least_order: units at least, 0 for none (minimum order quantity).
         pack: orders are multiples of so many units.
         capacity: the position after an order is at most this many units; infinity for no limit.
+        review_every: periods between two occasions to order, the first period being one.
         end_holding_cost: per unit in stock after the last period; negative is a value.
         end_stockout_cost: per unit owed after the last period; NaN for the unit's cost.
     """
@@ -56,6 +58,7 @@ class Terms:
     least_order: FloatArray
     pack: IntArray
     capacity: FloatArray
+    review_every: IntArray
     end_holding_cost: FloatArray
     end_stockout_cost: FloatArray
 
@@ -63,9 +66,9 @@ class Terms:
     def of(cls, n: int, **given: npt.ArrayLike) -> "Terms":
         """Terms of n products from numbers or arrays; what is not given costs nothing and limits nothing."""
         defaults: dict[str, npt.ArrayLike] = dict.fromkeys(cls.__dataclass_fields__, 0.0)
-        defaults |= {"pack": 1, "capacity": np.inf, "end_stockout_cost": np.nan}
+        defaults |= {"pack": 1, "review_every": 1, "capacity": np.inf, "end_stockout_cost": np.nan}
         arrays = {name: np.broadcast_to(np.asarray(value), (n,)) for name, value in (defaults | given).items()}
-        for name in ("lead_time", "pack"):
+        for name in ("lead_time", "pack", "review_every"):
             arrays[name] = arrays[name].astype(np.int64)
         return cls(**arrays)
 
@@ -180,7 +183,8 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu:
         later = _expected(value, transformed[:, period], bins, width * slope, shift)
         after = np.where(counts, cost_now[:, period], 0.0) + discount * later
         reach = after + terms.unit_cost[:, None] * y
-        reach_allowed = np.where(closed | ~counts, np.inf, reach)
+        open_now = counts & (period % terms.review_every == 0)[:, None]
+        reach_allowed = np.where(closed | ~open_now, np.inf, reach)
         target = _best_after_order(reach_allowed, least, pack)  # [n, X]
         ordered = terms.order_cost[:, None] + target - terms.unit_cost[:, None] * y
         value = np.minimum(after, ordered)

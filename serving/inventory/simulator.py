@@ -11,7 +11,7 @@ where sales of backordered units are counted on the day they leave. Reference: S
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -132,7 +132,6 @@ class Shop:
         on_order: `[n]` units that arrive when a lead time is over.
         lost_sales: whether missing units are lost rather than owed.
         shelf_life: `[n]` days from arrival until a unit spoils; None if none does.
-        review_every: `[n]` days between reviews, the first day being one; None for daily.
     """
 
     terms: Terms
@@ -140,12 +139,11 @@ class Shop:
     on_order: FloatArray
     lost_sales: bool = False
     shelf_life: IntArray | None = None
-    review_every: IntArray | None = field(default=None)
 
     def take(self, rows: IntArray) -> "Shop":
         """Some of the products."""
-        some = [None if part is None else part[rows] for part in (self.shelf_life, self.review_every)]
-        return Shop(self.terms.take(rows), self.on_hand[rows], self.on_order[rows], self.lost_sales, *some)
+        life = None if self.shelf_life is None else self.shelf_life[rows]
+        return Shop(self.terms.take(rows), self.on_hand[rows], self.on_order[rows], self.lost_sales, life)
 
 
 def simulate(demand: FloatArray, shop: Shop, policy: OrderUpTo, *, keep_stock: bool = False) -> Outcome:
@@ -190,8 +188,7 @@ def _simulate(demand: FloatArray, shop: Shop, policy: Order, keep_stock: bool) -
         arriving[slot] = 0.0
         on_order -= receipt
         order = policy(day, stock + receipt - owed + on_order)
-        if shop.review_every is not None:
-            order[day % shop.review_every != 0] = 0.0
+        order[day % terms.review_every != 0] = 0.0
         if immediate.size:
             receipt[immediate] += order[immediate]
         later = order.copy()

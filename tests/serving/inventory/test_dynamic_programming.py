@@ -55,7 +55,7 @@ def by_trying(probability, terms, position):
         best = (np.inf, 0)
         for units in orders:
             y = x + units
-            if units and (y > capacity or period + lead >= periods):
+            if units and (y > capacity or period + lead >= periods or period % terms.review_every[0]):
                 continue
             later = sum(q * value(period + 1, y - d)[0] for d, q in enumerate(probability[period]) if q > 0)
             cost = k * (units > 0) + c * units + stage(period, y) + later
@@ -75,11 +75,12 @@ def by_trying(probability, terms, position):
     least_order=st.integers(0, 3),
     pack=st.integers(1, 3),
     capacity=st.sampled_from([6.0, np.inf]),
+    review_every=st.integers(1, 2),
     position=st.integers(-2, 5),
 )
 @settings(max_examples=80, deadline=None)
 def test_no_decision_is_cheaper(
-    weights, lead_time, stockout_cost, unit_cost, order_cost, least_order, pack, capacity, position
+    weights, lead_time, stockout_cost, unit_cost, order_cost, least_order, pack, capacity, review_every, position
 ):
     assume(lead_time < len(weights))
     probability = np.array(weights, float)
@@ -94,6 +95,7 @@ def test_no_decision_is_cheaper(
         least_order=least_order,
         pack=pack,
         capacity=capacity,
+        review_every=review_every,
     )
     policy = optimize(DemandDistribution(probability[None], np.array([1])), terms, np.array([position], float))
     cost, order = by_trying(probability, terms, position)

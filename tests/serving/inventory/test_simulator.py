@@ -11,12 +11,11 @@ from serving.inventory.simulator import NO_EXPIRY, OrderUpTo, Shop, simulate
 COSTS = {"holding_cost": 1, "stockout_cost": 9, "order_cost": 5, "unit_cost": 2}
 
 
-def run(demand, on_hand, level, *, on_order=0, lost_sales=False, shelf_life=None, review_every=None, **terms):
+def run(demand, on_hand, level, *, on_order=0, lost_sales=False, shelf_life=None, **terms):
     demand = np.array(demand, float)[None, None]
     terms = Terms.of(1, **COSTS | terms)
     life = None if shelf_life is None else np.array([shelf_life])
-    review = None if review_every is None else np.array([review_every])
-    shop = Shop(terms, np.array([on_hand], float), np.array([on_order], float), lost_sales, life, review)
+    shop = Shop(terms, np.array([on_hand], float), np.array([on_order], float), lost_sales, life)
     policy = OrderUpTo.base_stock(np.full((1, demand.shape[2]), float(level)), terms)
     return simulate(demand, shop, policy, keep_stock=True)
 
@@ -83,7 +82,7 @@ def test_packs_and_least_orders():
     lead_time=st.integers(0, 4),
     lost_sales=st.booleans(),
     shelf_life=st.one_of(st.none(), st.integers(1, 4)),
-    review_every=st.one_of(st.none(), st.integers(1, 4)),
+    review_every=st.integers(1, 4),
     pack=st.integers(1, 3),
 )
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,198 @@
+"""What is in stock and what products cost: the table `stock`, with documented defaults for all that it does not say."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from data_pipelines.schema import (
+    CAPACITY,
+    HOLDING_COST,
+    LEAD_TIME_DAYS,
+    MOQ,
+    ON_HAND,
+    ON_ORDER,
+    ORDER_COST,
+    PACK_SIZE,
+    PRICE,
+    REVIEW_DAYS,
+    SHELF_LIFE_DAYS,
+    STOCK,
+    STOCKOUT_COST,
+    UNIQUE_ID,
+    UNIT_COST,
+    InputError,
+)
+from serving.inventory.demand_distribution import FloatArray
+from serving.inventory.dynamic_programming import Terms
+from serving.inventory.simulator import NO_EXPIRY, Shop
+from serving.inventory.tables import read_table
+
+DAYS_IN_YEAR = 365.0
+AT_LEAST_ONE = (REVIEW_DAYS, PACK_SIZE, SHELF_LIFE_DAYS)
+
+
+@dataclass(frozen=True)
+class StockDefaults:
+    """What holds where the stock table says nothing. Money is in the currency of the prices."""
+
+    on_hand: float = 0.0
+    """Units in stock."""
+    on_order: float = 0.0
+    """Units ordered that arrive within the lead time."""
+    lead_time_days: int = 7
+    """Days from an order to its arrival; 0 arrives before the demand of the same day."""
+    review_days: int = 1
+    """Days between two occasions to order."""
+    price: float = 1.0
+    """What a customer pays for a unit."""
+    margin: float = 0.3
+    """Share of the price that remains when the unit is paid for; gives unit_cost where only the price is known."""
+    holding_rate: float = 0.25
+    """Share of the unit cost that holding a unit for a year costs."""
+    stockout_factor: float = 1.0
+    """A missing unit costs so many times what would have been earned with it (price less unit cost), every day."""
+    order_cost: float = 0.0
+    """Cost of placing an order, whatever its size."""
+    moq: float = 0.0
+    """Units that an order has at least."""
+    pack_size: int = 1
+    """Orders are multiples of so many units."""
+    capacity: float = float("inf")
+    """Units that there is room for, in stock and on order."""
+    shelf_life_days: int = 0
+    """Days until a unit spoils; 0: it does not."""
+    lost_sales: bool = False
+    """Whether a customer who finds nothing goes elsewhere rather than waits."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for field in fields(self):
+            if getattr(self, field.name) < (1 if field.name in (REVIEW_DAYS, PACK_SIZE) else 0):
+                raise InputError(f"{field.name}={getattr(self, field.name)}: is too small")
+        if not self.margin < 1:
+            raise InputError(f"margin={self.margin}: must be below 1")
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Products in the order that was asked for.
+
+    Args:
+        shop: terms, stock, review and shelf life.
+        price: `[n]` money per unit.
+        notices: what had to be assumed, in sentences.
+    """
+
+    shop: Shop
+    price: FloatArray
+    notices: tuple[str, ...]
+
+
+def read_stock(
+    path: Path | None,
+    ids: list[str],
+    defaults: StockDefaults,
+    horizon: int,
+    prices: pl.DataFrame | None = None,
+) -> Stock:
+    """Read what is in stock.
+
+    Args:
+        path: the table; None takes the defaults for all.
+        ids: the products that are forecast.
+        defaults: for what is not said.
+        horizon: days that are forecast.
+        prices: `unique_id` and `price` of a catalogue, for products whose stock row has none.
+
+    Raises:
+        InputError: naming file, product, column and value, if a number is impossible, an id is there twice, or an order
+            cannot be placed.
+    """
+    table = pl.DataFrame({UNIQUE_ID: ids})
+    where, notices = str(path or "the defaults"), []
+    if path is None:
+        notices.append(f"no --stock: on_hand={defaults.on_hand:g} and the other defaults hold for all products")
+    else:
+        given = _checked(read_table(path, (UNIQUE_ID,)), path)
+        table = table.join(given, on=UNIQUE_ID, how="left", maintain_order="left")
+        unknown = len(set(ids) - set(given[UNIQUE_ID]))
+        if unknown:
+            notices.append(f"{unknown:,} of {len(ids):,} products are not in {path}: the defaults hold for them")
+        if unasked := len(set(given[UNIQUE_ID]) - set(ids)):
+            notices.append(f"{unasked:,} products of {path} have no forecast and are left out")
+
+    def column(name: str, default: FloatArray | float) -> FloatArray:
+        if name not in table.columns:
+            return np.broadcast_to(np.asarray(default, float), (len(ids),)).copy()
+        values = table[name].cast(pl.Float64).to_numpy()
+        return np.where(np.isnan(values), default, values)
+
+    cost = column(UNIT_COST, np.nan)
+    usual = np.where(np.isnan(cost), defaults.price, cost / (1.0 - defaults.margin))
+    if prices is not None:
+        known = pl.DataFrame({UNIQUE_ID: ids}).join(prices, on=UNIQUE_ID, how="left", maintain_order="left")[PRICE]
+        listed = known.cast(pl.Float64).to_numpy()
+        usual = np.where(np.isnan(listed), usual, listed)
+    price = column(PRICE, usual)
+    cost = np.where(np.isnan(cost), price * (1.0 - defaults.margin), cost)
+    terms = Terms(
+        lead_time=column(LEAD_TIME_DAYS, defaults.lead_time_days).astype(np.int64),
+        holding_cost=column(HOLDING_COST, cost * defaults.holding_rate / DAYS_IN_YEAR),
+        stockout_cost=column(STOCKOUT_COST, np.maximum(price - cost, 0.0) * defaults.stockout_factor),
+        unit_cost=cost,
+        order_cost=column(ORDER_COST, defaults.order_cost),
+        least_order=column(MOQ, defaults.moq),
+        pack=column(PACK_SIZE, defaults.pack_size).astype(np.int64),
+        capacity=column(CAPACITY, defaults.capacity),
+        review_every=column(REVIEW_DAYS, defaults.review_days).astype(np.int64),
+        end_holding_cost=-cost,
+        end_stockout_cost=cost,
+    )
+    life = column(SHELF_LIFE_DAYS, defaults.shelf_life_days)
+    shop = Shop(
+        terms,
+        column(ON_HAND, defaults.on_hand),
+        column(ON_ORDER, defaults.on_order),
+        defaults.lost_sales,
+        np.where(life > 0, life, NO_EXPIRY).astype(np.int64) if (life > 0).any() else None,
+    )
+    _require_possible(shop, ids, where, horizon)
+    return Stock(shop, price, tuple(notices))
+
+
+def _checked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """With numbers that can be."""
+    if (twice := table[UNIQUE_ID].filter(table[UNIQUE_ID].is_duplicated())).len():
+        raise InputError(f"{path}: unique_id {twice[0]!r} is there twice; keep one row for each product")
+    for name in STOCK.optional:
+        if name not in table.columns:
+            continue
+        values = table[name].cast(pl.Float64, strict=False)
+        least = 1.0 if name in AT_LEAST_ONE else 0.0
+        wrong = (values.is_null() & table[name].is_not_null()) | values.is_nan() | (values < least)
+        if (bad := wrong.fill_null(False).arg_true()).len():
+            row = table.row(bad[0], named=True)
+            raise InputError(
+                f"{path}: {name} of {row[UNIQUE_ID]!r} is {row[name]!r}; it must be a number of at least {least:g}"
+            )
+    return table
+
+
+def _require_possible(shop: Shop, ids: list[str], where: str, horizon: int) -> None:
+    """Orders that can be placed and arrive in time."""
+    terms = shop.terms
+    if (late := np.flatnonzero(terms.lead_time >= horizon)).size:
+        row = late[0]
+        raise InputError(
+            f"{where}: {LEAD_TIME_DAYS} of {ids[row]!r} is {terms.lead_time[row]}, but only {horizon} days are "
+            "forecast; forecast further ahead or leave the product out"
+        )
+    smallest = np.maximum(np.ceil(terms.least_order / terms.pack), 1) * terms.pack
+    if (blocked := np.flatnonzero(smallest > terms.capacity)).size:
+        row = blocked[0]
+        raise InputError(
+            f"{where}: the smallest order of {ids[row]!r} is {smallest[row]:g} units ({MOQ}, {PACK_SIZE}), more than "
+            f"its {CAPACITY} of {terms.capacity[row]:g}; raise the one or lower the other"
+        )
