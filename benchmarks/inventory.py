@@ -26,6 +26,7 @@ from data_pipelines.schema import InputError
 from serving.inventory.demand_distribution import FloatArray, from_quantiles
 from serving.inventory.dynamic_programming import Terms, optimize
 from serving.inventory.newsvendor import newsvendor
+from serving.inventory.policies import window_sums
 from serving.inventory.simulator import OrderUpTo, Outcome, Shop, simulate
 from training.backtest import ASKED, FORECASTS
 from training.forecaster_config import ForecasterConfig
@@ -84,12 +85,12 @@ def replay(
     z = stats.norm.ppf(STOCKOUT / (STOCKOUT + HOLDING)) * np.sqrt(lead_time + 1)
     week = np.sqrt(np.square(past[:, -RECENT_DAYS:] - past[:, -RECENT_DAYS - 7 : -7]).mean(axis=1))
     deviation = past[:, -RECENT_DAYS:].std(axis=1)
-    most = _window_sums(past[:, -RECENT_DAYS:], lead_time + 1)[:, : -lead_time - 1].max(axis=1)
+    most = window_sums(past[:, -RECENT_DAYS:], lead_time + 1)[:, : -lead_time - 1].max(axis=1)
     levels = {
         "fixed: the most of twelve weeks": np.repeat(most[:, None], horizon, axis=1),
-        NAIVE: _window_sums(kept["seasonal-naive"]["mean"], lead_time + 1) + (z * week)[:, None],
-        ETS: _window_sums(kept["ets"]["mean"], lead_time + 1) + (z * deviation)[:, None],
-        "clairvoyant": _window_sums(actual, lead_time + 1),
+        NAIVE: window_sums(kept["seasonal-naive"]["mean"], lead_time + 1) + (z * week)[:, None],
+        ETS: window_sums(kept["ets"]["mean"], lead_time + 1) + (z * deviation)[:, None],
+        "clairvoyant": window_sums(actual, lead_time + 1),
     }
     policies = {name: OrderUpTo.base_stock(np.ceil(level - 1e-9), terms) for name, level in levels.items()}
     for model in ("weekday-mean", "ets", "lightgbm", "xgboost", "lstm"):
@@ -125,13 +126,6 @@ def to_table(costs: dict[str, FloatArray], outcomes: dict[str, Outcome], title: 
         money = (one.cost.sum(), one.holding_cost.sum(), one.stockout_cost.sum())
         table.add_row(name, *(f"{value:,.0f}" for value in money), f"{one.fill_rate():.3f}", *ratios)
     return table
-
-
-def _window_sums(values: FloatArray, days: int) -> FloatArray:
-    """Sums of each day and those after it, `[n, horizon]`; the last day is taken for those beyond the end."""
-    longer = np.concatenate([values, np.repeat(values[:, -1:], days - 1, axis=1)], axis=1)
-    sums = np.cumsum(np.pad(longer, [(0, 0), (1, 0)]), axis=1)
-    return np.asarray(sums[:, days:] - sums[:, :-days])
 
 
 if __name__ == "__main__":
