@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Command] = {
     "export forecaster": Command("training.export_forecaster", "write the forecaster for TensorFlow Serving"),
     "recommend": Command("training.recommend", "score every user with an exported model; write a table"),
     "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
+    "inventory monitor": Command("serving.inventory.monitor", "list what is about to go wrong in stock"),
     "inventory simulate": Command("serving.inventory.replay", "replay ordering policies on demand that followed"),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
@@ -65,6 +66,7 @@ to demand forecasts:
 
 to orders:
   supplytower inventory plan --models build/models --data build/data --out build/plan.parquet
+  supplytower inventory monitor --models build/models --data build/data
   supplytower inventory simulate --demand later.parquet --forecast build/forecast.parquet --out build/simulation.parquet
 
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""

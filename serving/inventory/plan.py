@@ -6,6 +6,7 @@ where that costs least (`allocation`). Writes a row per product: what to order a
 chance that the product runs out before an order of today can arrive.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -71,13 +72,8 @@ def _main(argv: Sequence[str] | None) -> int:
         ],
         settings=describe(StockDefaults),
     )
-    parser.add_argument("--models", type=Path, help="folder written by `supplytower export forecaster`")
-    parser.add_argument("--data", type=Path, help="folder written by `supplytower data prepare`")
-    parser.add_argument("--forecast", type=Path, help="table of forecasts, instead: unique_id, ds, y_hat, q0.05, ...")
-    parser.add_argument("--stock", type=Path, help="table of what is in stock and what products cost")
+    add_sources(parser)
     parser.add_argument("--budget", type=float, help="money for the orders of today")
-    parser.add_argument("--config", type=Path, help="YAML file of settings")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
     arguments = parser.parse_args(argv)
     require_writable(arguments.out)
@@ -93,6 +89,16 @@ def _main(argv: Sequence[str] | None) -> int:
         terminal.console.print(f"Note: {notice}", soft_wrap=True)
     _report(table, plan, arguments.budget, arguments.out)
     return 0
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options that say what is forecast, what is in stock, and what holds else."""
+    parser.add_argument("--models", type=Path, help="folder written by `supplytower export forecaster`")
+    parser.add_argument("--data", type=Path, help="folder written by `supplytower data prepare`")
+    parser.add_argument("--forecast", type=Path, help="table of forecasts, instead: unique_id, ds, y_hat, q0.05, ...")
+    parser.add_argument("--stock", type=Path, help="table of what is in stock and what products cost")
+    parser.add_argument("--config", type=Path, help="YAML file of settings")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
 
 
 def load(
@@ -174,7 +180,7 @@ def to_table(forecast: ForecastTable, stock: Stock, plan: Plan) -> pl.DataFrame:
     terms, position = shop.terms, shop.on_hand + shop.on_order
     waiting = np.maximum(terms.lead_time, 1)  # days before an order of today can help
     until = demand.sums(waiting)
-    short = _chance_of_more(until, position)
+    short = chance_of_more(until, position)
     cumulated = np.cumsum(demand.mean(), axis=1)
     cover = (cumulated <= position[:, None] + 1e-9).sum(axis=1)
     days = demand.probability.shape[1]
@@ -224,7 +230,7 @@ def _number(name: str) -> pl.Expr:
     return pl.col(name).round(0).cast(pl.Int64)
 
 
-def _chance_of_more(demand: DemandDistribution, units: FloatArray) -> FloatArray:
+def chance_of_more(demand: DemandDistribution, units: FloatArray) -> FloatArray:
     """Probability that the first period's demand exceeds so many units, `[n]`."""
     value = np.arange(demand.probability.shape[-1]) * demand.width[:, None]
     return np.asarray((demand.probability[:, 0] * (value > units[:, None] + 1e-9)).sum(axis=1))

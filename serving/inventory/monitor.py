@@ -1,0 +1,268 @@
+"""What is about to go wrong in stock: `supplytower inventory monitor`.
+
+    stock-out      the chance that a product runs out before an order of today can arrive
+    overstock      what is there and under way lasts longer than anybody wants to hold it
+    forecast-off   the forecast is far from what was asked for lately: either it knows something, or it is wrong
+    dead-stock     in stock, and nobody asked for it for a long time
+
+The last two need to know what was asked for: they look into the data folder, or into --demand.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from data_pipelines import console as terminal
+from data_pipelines.config import describe, resolve
+from data_pipelines.schema import DEMAND, DS, UNIQUE_ID, InputError, Y
+from serving.inventory.demand_distribution import FloatArray
+from serving.inventory.forecast_table import ForecastTable
+from serving.inventory.plan import add_sources, chance_of_more, load
+from serving.inventory.stock_table import Stock, StockDefaults
+from serving.inventory.tables import read_table, require_writable, write_table
+
+KINDS = ("stock-out", "overstock", "forecast-off", "dead-stock")
+SEVERITIES = ("critical", "warning", "notice")
+SHOWN, WIDE = 20, 120
+
+
+@dataclass(frozen=True)
+class MonitorSettings(StockDefaults):
+    """When to raise an alarm, and what holds where the stock table says nothing."""
+
+    stockout_warning: float = 0.2
+    """Chance of running out before an order of today can arrive that is a warning."""
+    stockout_critical: float = 0.5
+    """Chance that is critical."""
+    overstock_days: float = 60.0
+    """Days of demand in stock and on order that are too many; twice as many are a warning, fewer a notice."""
+    forecast_factor: float = 2.0
+    """How many times more (or less) than lately may be forecast."""
+    least_units: float = 10.0
+    """Units that forecast and demand of 28 days must differ by at least: small numbers double by chance."""
+    recent_days: int = 28
+    """Days that "lately" means."""
+    dead_days: int = 84
+    """Days without demand after which what is in stock is dead."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        super().__post_init__()
+        if not 0 < self.stockout_warning <= self.stockout_critical <= 1:
+            raise InputError(
+                f"stockout_warning={self.stockout_warning:g}, stockout_critical={self.stockout_critical:g}: must rise, "
+                "above 0 and up to 1"
+            )
+        if self.recent_days < 1 or self.dead_days < 1 or self.forecast_factor <= 1:
+            raise InputError("recent_days and dead_days must be at least 1, forecast_factor above 1")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return terminal.run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = terminal.command_parser(
+        "supplytower inventory monitor",
+        "List what is about to go wrong in stock, the worst first.",
+        examples=[
+            "supplytower inventory monitor --models build/models --data build/data --stock stock.csv",
+            "supplytower inventory monitor --forecast forecast.parquet --stock stock.csv --demand demand.csv --json",
+            "supplytower inventory monitor --forecast forecast.parquet --stock stock.csv --out alerts.csv",
+        ],
+        settings=describe(MonitorSettings),
+    )
+    add_sources(parser)
+    parser.add_argument(
+        "--demand", type=Path, help="table of what was asked for: unique_id, ds, y (default: of --data)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON on standard output instead of a table")
+    parser.add_argument("--out", type=Path, help="also write a table, .parquet or .csv")
+    arguments = parser.parse_args(argv)
+    if arguments.out is not None:
+        require_writable(arguments.out)
+    settings = resolve(MonitorSettings, file=arguments.config, overrides=arguments.set)
+    forecast, stock = load(arguments.models, arguments.data, arguments.forecast, arguments.stock, settings)
+    history = arguments.demand or (arguments.data / f"{DEMAND.name}.parquet" if arguments.data else None)
+    recent = None if history is None else recent_demand(history, forecast, settings)
+    table = find_alerts(forecast, stock, settings, recent)
+    if arguments.out is not None:
+        write_table(table, arguments.out)
+    for notice in stock.notices:
+        terminal.console.print(f"Note: {notice}", soft_wrap=True)
+    if recent is None:
+        terminal.console.print("Note: no --demand: forecast-off and dead-stock are not looked for")
+    if arguments.json:
+        print(json.dumps(table.to_dicts(), indent=2))
+    else:
+        _show(table, len(forecast.ids))
+    return 0
+
+
+@dataclass(frozen=True)
+class Recent:
+    """What was asked for before the forecast.
+
+    Args:
+        mean: `[n]` units a day lately.
+        silent_days: `[n]` days since the last demand; as long as is known if there was none.
+        known_days: days that are known.
+    """
+
+    mean: FloatArray
+    silent_days: FloatArray
+    known_days: int
+
+
+def recent_demand(path: Path, forecast: ForecastTable, settings: MonitorSettings) -> Recent:
+    """Read what was asked for before the forecast begins; a day without a row asked for nothing.
+
+    Raises:
+        InputError: if the table cannot be read, or ends long before the forecast begins.
+    """
+    table = read_table(path, (UNIQUE_ID, DS, Y))
+    day = pl.col(DS).str.to_date(strict=False) if table[DS].dtype == pl.String else pl.col(DS).cast(pl.Date)
+    first = forecast.days.astype("datetime64[D]")[0]
+    table = table.select(UNIQUE_ID, day.alias(DS), pl.col(Y).cast(pl.Float64, strict=False)).drop_nulls()
+    table = table.with_columns(age=(pl.lit(first.astype(object)) - pl.col(DS)).dt.total_days()).filter(
+        pl.col("age") > 0
+    )
+    if table.is_empty():
+        raise InputError(f"{path}: has no demand before {first}, where the forecast begins")
+    known = int(table["age"].max())  # type: ignore[arg-type]
+    lately = pl.col(Y).filter(pl.col("age") <= settings.recent_days).sum()
+    silent = pl.col("age").filter(pl.col(Y) > 0).min() - 1
+    found = table.group_by(UNIQUE_ID).agg(mean=lately / min(settings.recent_days, known), silent=silent)
+    joined = pl.DataFrame({UNIQUE_ID: forecast.ids}).join(found, on=UNIQUE_ID, how="left", maintain_order="left")
+    return Recent(
+        joined["mean"].fill_null(0.0).to_numpy(), joined["silent"].fill_null(known).cast(pl.Float64).to_numpy(), known
+    )
+
+
+def find_alerts(
+    forecast: ForecastTable, stock: Stock, settings: MonitorSettings, recent: Recent | None = None
+) -> pl.DataFrame:
+    """Everything that is or will be wrong, the worst first.
+
+    Args:
+        forecast: of the products.
+        stock: of the same products.
+        settings: when to raise an alarm.
+        recent: what was asked for lately, if that is known.
+
+    Returns:
+        unique_id, kind, severity, value (a chance, days, a ratio, days) and message.
+    """
+    shop, ids = stock.shop, np.array(forecast.ids)
+    position = shop.on_hand + shop.on_order
+    demand = forecast.distribution()
+    daily = forecast.mean.mean(axis=1)
+    chance = chance_of_more(demand.sums(np.maximum(shop.terms.lead_time, 1)), position)
+    critical = chance >= settings.stockout_critical
+    parts = [
+        _alerts(
+            ids,
+            "stock-out",
+            chance >= settings.stockout_warning,
+            np.where(critical, "critical", "warning"),
+            chance,
+            [
+                f"runs out with {c:.0%} before an order of today arrives ({d} days); {p:g} units there and under way"
+                for c, d, p in zip(chance, shop.terms.lead_time, position, strict=True)
+            ],
+        )
+    ]
+    cover = np.where(position > 0, position / np.maximum(daily, 1e-9), 0.0)
+    parts.append(
+        _alerts(
+            ids,
+            "overstock",
+            cover > settings.overstock_days,
+            np.where(cover > 2 * settings.overstock_days, "warning", "notice"),
+            np.minimum(cover, 9_999.0),
+            [f"{p:g} units last {min(c, 9_999):,.0f} days" for p, c in zip(position, cover, strict=True)],
+        )
+    )
+    if recent is not None:
+        ratio = daily / np.maximum(recent.mean, 1e-9)
+        far = (ratio > settings.forecast_factor) | (ratio < 1.0 / settings.forecast_factor)
+        far &= np.abs(daily - recent.mean) * 28 >= settings.least_units
+        parts.append(
+            _alerts(
+                ids,
+                "forecast-off",
+                far,
+                np.full(len(ids), "warning"),
+                np.minimum(ratio, 9_999.0),
+                [
+                    f"{d:.2g} a day are forecast, {r:.2g} were asked for lately"
+                    for d, r in zip(daily, recent.mean, strict=True)
+                ],
+            )
+        )
+        dead = (shop.on_hand > 0) & (recent.silent_days >= settings.dead_days)
+        parts.append(
+            _alerts(
+                ids,
+                "dead-stock",
+                dead,
+                np.full(len(ids), "warning"),
+                recent.silent_days,
+                [
+                    f"{s:g} units in stock, not asked for in {d:.0f} days"
+                    for s, d in zip(shop.on_hand, recent.silent_days, strict=True)
+                ],
+            )
+        )
+    order = {name: place for place, name in enumerate(SEVERITIES)}
+    table = pl.concat(parts)
+    rank = pl.col("severity").replace_strict(order, return_dtype=pl.Int8)
+    return table.sort(rank, "kind", -pl.col("value"), UNIQUE_ID)
+
+
+def _alerts(
+    ids: npt.NDArray[np.str_],
+    kind: str,
+    raised: npt.NDArray[np.bool_],
+    severity: npt.NDArray[np.str_],
+    value: FloatArray,
+    message: list[str],
+) -> pl.DataFrame:
+    """Rows of one kind, for the products where it is raised."""
+    table = pl.DataFrame(
+        {
+            UNIQUE_ID: pl.Series(ids, dtype=pl.String),
+            "kind": kind,
+            "severity": pl.Series(severity, dtype=pl.String),
+            "value": value,
+            "message": message,
+        }
+    )
+    return table.filter(pl.Series(raised))
+
+
+def _show(table: pl.DataFrame, products: int) -> None:
+    output = Console()
+    if not output.is_terminal:
+        output.width = WIDE
+    shown = Table("severity", "kind", "product", "what", box=None, pad_edge=False)
+    for row in table.head(SHOWN).iter_rows(named=True):
+        shown.add_row(row["severity"], row["kind"], row[UNIQUE_ID], row["message"])
+    if table.height:
+        output.print(shown)
+    counts = dict(table["kind"].value_counts().iter_rows())
+    said = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if kind in counts) or "nothing is wrong"
+    more = f"; {table.height - SHOWN:,} more are not shown, see --out or --json" if table.height > SHOWN else ""
+    terminal.console.print(f"{products:,} products: {said}{more}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
