@@ -16,6 +16,7 @@ DEMAND_RUN := $(RUNS)/forecaster/$(shell date +%Y%m%d-%H%M%S)
 MODELS := $(QUICKSTART)/models
 RECOMMENDATIONS := $(QUICKSTART)/recs.parquet
 FORECAST := $(QUICKSTART)/forecast.parquet
+PLAN := $(QUICKSTART)/plan.parquet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test lint format types bench clean
@@ -55,12 +56,14 @@ quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export a recommender
 	$(BIN)/supplytower train forecaster --data $(DATA) --out $(DEMAND_RUN) --preset quick
 	$(BIN)/supplytower export forecaster --run $(DEMAND_RUN) --models $(MODELS)
 	$(BIN)/supplytower forecast --models $(MODELS) --data $(DATA) --horizon 28 --out $(FORECAST)
+	$(BIN)/supplytower inventory plan --forecast $(FORECAST) --data $(DATA) --out $(PLAN)
 	@echo
 	@echo "  report           $(RUN)/report.html"
 	@echo "  metrics          $(RUN)/metrics.json"
 	@echo "  SavedModels      $(MODELS)/recommender, $(MODELS)/demand_forecaster"
 	@echo "  recommendations  $(RECOMMENDATIONS)"
 	@echo "  forecast         $(FORECAST), $(FORECAST:.parquet=.png)"
+	@echo "  orders           $(PLAN)"
 	@echo "  TensorBoard      $(VENV)/bin/tensorboard --logdir $(RUNS)"
 
 test: $(INSTALLED) ## run the tests, e.g. make test PYTEST_ARGS='-k layers'

@@ -68,7 +68,7 @@ def _main(argv: Sequence[str] | None) -> int:
         examples=[
             "supplytower inventory plan --models build/models --data build/data --out plan.parquet",
             "supplytower inventory plan --forecast forecast.parquet --stock stock.csv --budget 5000 --out plan.csv",
-            "supplytower inventory plan --forecast forecast.parquet --set order_cost=20 --out plan.csv",
+            "supplytower inventory plan --forecast f.parquet --data build/data --set order_cost=20 --out plan.csv",
         ],
         settings=describe(StockDefaults),
     )
@@ -108,16 +108,16 @@ def load(
 
     Args:
         models: exported models, with `data`.
-        data: the prepared data.
-        forecast: a table of forecasts instead.
+        data: the prepared data; beside a table of forecasts only for its prices.
+        forecast: a table of forecasts instead of the models.
         stock: the stock table; None takes the defaults.
         defaults: for what the stock table does not say.
 
     Raises:
-        InputError: if neither or both are given, or something cannot be read.
+        InputError: if neither or both of models and forecast are given, or something cannot be read.
     """
-    if (forecast is None) == (models is None and data is None) or (models is None) != (data is None):
-        raise InputError("give either --models and --data, or --forecast")
+    if (forecast is None) == (models is None) or (models is not None and data is None):
+        raise InputError("give either --models and --data, or --forecast (with --data for the prices, if you like)")
     if forecast is not None:
         table = read_forecast(forecast)
     else:

@@ -164,7 +164,7 @@ def test_impossible_forecasts(files, capsys, change, message):
     [
         (["--budget", "-1"], "--budget -1: must be at least 0"),
         (["--budget", "9", "--set", "lost_sales=true"], "--budget: not together with lost_sales=true"),
-        (["--models", "m"], "give either --models and --data, or --forecast"),
+        (["--models", "m", "--data", "d"], "give either --models and --data, or --forecast"),
         (["--set", "margin=1"], "margin=1.0: must be below 1"),
         (["--set", "review_days=0"], "review_days=0: is too small"),
         (["--out", "plan.txt"], "--out plan.txt: name a file that ends with .parquet or .csv"),
