@@ -202,7 +202,7 @@ def to_table(forecast: ForecastTable, stock: Stock, plan: Plan) -> pl.DataFrame:
             "wanted": plan.wanted,
         }
     ).fill_nan(None)
-    have = pl.format("{} on hand and {} on order", _number(ON_HAND), _number(ON_ORDER))
+    have = pl.format("{} in stock and {} on order", _number(ON_HAND), _number(ON_ORDER))
     last = (
         pl.when(pl.col("days_of_cover") >= days)
         .then(pl.lit(f"{days} days or more"))
@@ -214,7 +214,7 @@ def to_table(forecast: ForecastTable, stock: Stock, plan: Plan) -> pl.DataFrame:
         pl.format("; {} would be best, the budget allows {}", _number("wanted"), _number("order"))
     )
     filled = pl.format(
-        "{} last {}, at or below {}: fill up to {}", have, last, _number("reorder_point"), _number("order_up_to")
+        "{} last {}; order at {} or less, up to {}", have, last, _number("reorder_point"), _number("order_up_to")
     )
     reason = (
         pl.when(pl.lit(cumulated[:, -1] <= 0))

@@ -53,13 +53,13 @@ def test_what_is_short_is_ordered_and_what_is_plenty_is_not(files, capsys):
     found = rows(files)
     assert found["bread"]["order"] == 0  # 80 last eight days, an order takes three
     assert found["bread"]["days_of_cover"] == 8
-    assert found["bread"]["reason"] == "80 on hand and 0 on order last about 8 days"
+    assert found["bread"]["reason"] == "80 in stock and 0 on order last about 8 days"
     # milk: 3 on hand, 12 asked for until an order arrives. h = 0.7 x 0.25 / 365, p = 0.3: the 99.8 % quantile of 4 days
     assert found["milk"]["order_up_to"] == pytest.approx(stats.poisson(16).ppf(0.9984), abs=2)
     assert found["milk"]["order"] == found["milk"]["order_up_to"] - 3
     assert found["milk"]["stockout_probability"] == pytest.approx(stats.poisson(12).sf(3), abs=0.02)
     assert found["milk"]["demand_until_arrival"] == pytest.approx(12, abs=0.6)
-    assert "fill up to" in found["milk"]["reason"]
+    assert "or less, up to" in found["milk"]["reason"]
     assert found["never"]["order"] == 0
     assert found["never"]["reason"] == "no demand is expected"
     printed = capsys.readouterr().err
