@@ -22,7 +22,7 @@ from serving.inventory.dynamic_programming import Terms
 Order = Callable[[int, FloatArray], FloatArray]
 """Called with the day and the positions `[n, paths]`; returns the units to order."""
 NO_EXPIRY = np.iinfo(np.int64).max
-CHUNK_CELLS = 65_536
+CHUNK_CELLS = 16_384
 """Products times paths at a time: what fits into the processor's cache."""
 
 
