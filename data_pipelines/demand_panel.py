@@ -96,11 +96,8 @@ def load_panel(data: Path, config: DemandConfig) -> Panel:
     reach = timedelta(days=min(MAX_FUTURE_DAYS, max(config.future_days, _days_after(plans[DS].max(), last))))
     grid = Grid(first, step_days, len(chosen), time, time + -(-reach.days // step_days))
     series = index.join(series, on=UNIQUE_ID, how="left", maintain_order="left")
-    country = (
-        read_manifest(data)["defaults"].get("holiday_country")
-        if config.holiday_country is None
-        else config.holiday_country
-    )
+    usual = read_manifest(data)["defaults"].get("holiday_country")
+    country = usual if config.holiday_country is None else config.holiday_country
     known = covariates(data, grid, table, plans, series, facts)
     panel = _panel(chosen, grid, _dense(table, grid, facts), known, series, (*notices, *known.notices))
     return replace(panel, country=country or None)
