@@ -43,6 +43,7 @@ class Boosting(Direct):
         n_jobs: threads; 0 takes the library's default.
     """
 
+    name: str = field(default="", init=False)
     rounds: int = field(default=600, kw_only=True)
     patience: int = field(default=40, kw_only=True)
     learning_rate: float = field(default=0.05, kw_only=True)
@@ -52,6 +53,11 @@ class Boosting(Direct):
     quantile_rows: int = field(default=100_000, kw_only=True)
     quantile_rounds: int = field(default=150, kw_only=True)
     n_jobs: int = field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """The name tells the two ways to quantiles apart."""
+        if self.quantiles == "model":
+            self.name += "-quantile"
 
     def _train(self, learn: Examples, judge: Examples) -> FloatArray:
         judged = self._train_mean(learn, judge)

@@ -157,7 +157,8 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu:
     width = demand.width.astype(float)  # [n]
     n, periods, bins = demand.probability.shape
     covered = demand.sums(terms.lead_time + 1)  # W_t
-    most = covered.quantile(1.0 - 1e-4).max(axis=1) / width  # bins that a lead time may take
+    between = demand.sums(terms.lead_time + terms.review_every)  # demand between two occasions to mend the position
+    most = between.quantile(1.0 - 1e-4).max(axis=1) / width  # in bins
     economic = np.sqrt(2.0 * terms.order_cost * demand.mean().mean(axis=1) / np.maximum(terms.holding_cost, 1e-9))
     horizon = demand.mean().sum(axis=1)
     lot = np.maximum(np.minimum(economic * 2.0, horizon), np.maximum(terms.least_order, terms.pack)) / width
