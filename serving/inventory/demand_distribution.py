@@ -21,6 +21,8 @@ FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.integer]
 MOST_BINS = 128
 SMALLEST = 1e-12
+ROWS_AT_ONCE = 2048
+"""Products at a time, where several copies of their distributions are needed."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +63,28 @@ class DemandDistribution:
         """Some of the products, with their first `bins` bins."""
         return _proper(self.probability[rows, :, :bins], self.width[rows])
 
-    def sums(self, periods: IntArray | int) -> "DemandDistribution":
+    def sums(self, periods: IntArray | int, starts: int | None = None) -> "DemandDistribution":
         """Demand of each period together with those after it, `[n, periods, more bins]`.
 
         Args:
             periods: how many together, `[n]` or one for all, at least 1. Where the horizon ends before that, the last
                 period's demand is taken for those beyond it.
+            starts: only the sums that begin in the first so many periods.
         """
         n, horizon, bins = self.probability.shape
+        begins = np.arange(horizon)[:starts]
         count = np.broadcast_to(np.asarray(periods), (n,))
         longest = int(count.max())
         size = fft.next_fast_len(longest * (bins - 1) + 1, real=True)
-        result = np.zeros((n, horizon, longest * (bins - 1) + 1))
+        result = np.zeros((n, len(begins), longest * (bins - 1) + 1))
         for wanted in np.unique(count):
-            rows = np.flatnonzero(count == wanted)
-            transformed = fft.rfft(self.probability[rows], size, axis=-1)
-            product = np.ones_like(transformed)
-            for ahead in range(wanted):
-                product *= transformed[:, np.minimum(np.arange(horizon) + ahead, horizon - 1)]
-            result[rows] = fft.irfft(product, size, axis=-1)[..., : result.shape[-1]]
+            same = np.flatnonzero(count == wanted)
+            for rows in np.array_split(same, -(-len(same) // ROWS_AT_ONCE)):
+                transformed = fft.rfft(self.probability[rows], size, axis=-1)
+                product = np.ones_like(transformed[:, : len(begins)])
+                for ahead in range(wanted):
+                    product *= transformed[:, np.minimum(begins + ahead, horizon - 1)]
+                result[rows] = fft.irfft(product, size, axis=-1)[..., : result.shape[-1]]
         return _proper(result, self.width)
 
     def sample(self, paths: int, generator: np.random.Generator, correlation: float = 0.0) -> FloatArray:
@@ -129,8 +134,18 @@ def from_quantiles(
     if width is None:
         width = bin_width(top.max(axis=1), bins)
     used = int(min(np.ceil((top.max(axis=1) / width).max()) + 2, bins))
-    edge = (np.arange(used) + 0.5)[None, None, :] * width[:, None, None]  # [n, 1, used], upper edges
-    reached = np.zeros((*values.shape[:2], used))
+    probability = np.zeros((*values.shape[:2], used))
+    for begin in range(0, len(values), ROWS_AT_ONCE):
+        rows = slice(begin, begin + ROWS_AT_ONCE)
+        reached = _reached(level, values[rows], tail[rows], width[rows], used)
+        probability[rows] = np.diff(reached, axis=-1, prepend=0.0)
+    return _proper(probability, width)
+
+
+def _reached(level: FloatArray, values: FloatArray, tail: FloatArray, width: IntArray, bins: int) -> FloatArray:
+    """F at the upper edge of every bin, `[n, periods, bins]`."""
+    edge = (np.arange(bins) + 0.5)[None, None, :] * width[:, None, None]  # [n, 1, bins]
+    reached = np.zeros((*values.shape[:2], bins))
     below, level_below = np.zeros_like(values[..., :1]), 0.0
     for i, one in enumerate(level):
         above = values[..., i : i + 1]
@@ -141,7 +156,7 @@ def from_quantiles(
     beyond = np.maximum(edge - below, 0.0) / np.maximum(tail[..., None], SMALLEST)
     reached += (1.0 - level_below) * np.where(edge >= below, 1.0 - np.exp(-beyond), 0.0)
     reached[..., -1] = 1.0
-    return _proper(np.diff(reached, axis=-1, prepend=0.0), width)
+    return reached
 
 
 def poisson(mean: FloatArray, *, bins: int = MOST_BINS) -> DemandDistribution:
@@ -198,4 +213,5 @@ def _of_counts(family: Any, bins: int) -> DemandDistribution:
 def _proper(probability: FloatArray, width: IntArray) -> DemandDistribution:
     """Without the rounding errors of differences and transforms."""
     probability = np.maximum(probability, 0.0)
-    return DemandDistribution(probability / probability.sum(axis=-1, keepdims=True), width)
+    probability /= probability.sum(axis=-1, keepdims=True)
+    return DemandDistribution(probability, width)

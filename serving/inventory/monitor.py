@@ -165,7 +165,7 @@ def find_alerts(
     position = shop.on_hand + shop.on_order
     demand = forecast.distribution()
     daily = forecast.mean.mean(axis=1)
-    chance = chance_of_more(demand.sums(np.maximum(shop.terms.lead_time, 1)), position)
+    chance = chance_of_more(demand.sums(np.maximum(shop.terms.lead_time, 1), starts=1), position)
     critical = chance >= settings.stockout_critical
     parts = [
         _alerts(

@@ -82,8 +82,9 @@ def _main(argv: Sequence[str] | None) -> int:
         raise InputError(f"--budget {arguments.budget:g}: must be at least 0")
     forecast, stock = load(arguments.models, arguments.data, arguments.forecast, arguments.stock, defaults)
     with terminal.console.status("planning"):
-        plan = make_plan(forecast.distribution(), stock, arguments.budget)
-        table = to_table(forecast, stock, plan)
+        demand = forecast.distribution()
+        plan = make_plan(demand, stock, arguments.budget)
+        table = to_table(forecast, demand, stock, plan)
     write_table(table, arguments.out)
     for notice in (*stock.notices, *(f"{count:,} {what} mended" for what, count in forecast.repairs.items())):
         terminal.console.print(f"Note: {notice}", soft_wrap=True)
@@ -174,12 +175,12 @@ def make_plan(demand: DemandDistribution, stock: Stock, budget: float | None = N
     return Plan(order, policy.order, policy.reorder_point[:, 0], policy.order_up_to[:, 0], cost - units, shared)
 
 
-def to_table(forecast: ForecastTable, stock: Stock, plan: Plan) -> pl.DataFrame:
+def to_table(forecast: ForecastTable, demand: DemandDistribution, stock: Stock, plan: Plan) -> pl.DataFrame:
     """A row per product, the dearest orders first."""
-    shop, demand = stock.shop, forecast.distribution()
+    shop = stock.shop
     terms, position = shop.terms, shop.on_hand + shop.on_order
     waiting = np.maximum(terms.lead_time, 1)  # days before an order of today can help
-    until = demand.sums(waiting)
+    until = demand.sums(waiting, starts=1)
     short = chance_of_more(until, position)
     cumulated = np.cumsum(demand.mean(), axis=1)
     cover = (cumulated <= position[:, None] + 1e-9).sum(axis=1)
@@ -193,7 +194,7 @@ def to_table(forecast: ForecastTable, stock: Stock, plan: Plan) -> pl.DataFrame:
             ON_ORDER: shop.on_order,
             LEAD_TIME_DAYS: terms.lead_time,
             "demand_until_arrival": until.mean()[:, 0],
-            "missing_until_arrival": expected_shortage(until, np.repeat(position[:, None], days, axis=1))[:, 0],
+            "missing_until_arrival": expected_shortage(until, position[:, None])[:, 0],
             "stockout_probability": short,
             "days_of_cover": cover,
             "reorder_point": np.where(np.isfinite(plan.reorder_point), plan.reorder_point, np.nan),
