@@ -62,7 +62,7 @@ class StockDefaults:
     capacity: float = float("inf")
     """Units that there is room for, in stock and on order."""
     shelf_life_days: int = 0
-    """Days until a unit spoils; 0: it does not."""
+    """Days until a unit spoils, in simulations; 0: it does not."""
     lost_sales: bool = False
     """Whether a customer who finds nothing goes elsewhere rather than waits."""
 
