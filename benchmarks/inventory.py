@@ -24,9 +24,8 @@ from data_pipelines.config import resolve
 from data_pipelines.demand_panel import load_panel
 from data_pipelines.schema import InputError
 from serving.inventory.demand_distribution import FloatArray, from_quantiles
-from serving.inventory.dynamic_programming import Terms, optimize
-from serving.inventory.newsvendor import newsvendor
-from serving.inventory.policies import window_sums
+from serving.inventory.dynamic_programming import Terms
+from serving.inventory.policies import Situation, base_stock, dynamic_programme, window_sums
 from serving.inventory.simulator import OrderUpTo, Outcome, Shop, simulate
 from training.backtest import ASKED, FORECASTS
 from training.forecaster_config import ForecasterConfig
@@ -98,13 +97,10 @@ def replay(
             continue
         given = [float(level) for level in kept[model]["levels"]]
         demand = from_quantiles(given, np.maximum.accumulate(kept[model]["quantiles"], axis=-1))
-        base = newsvendor(demand.sums(lead_time + 1), terms.holding_cost, terms.stockout_cost)
-        policies[f"{model} quantiles, newsvendor"] = OrderUpTo.base_stock(base, terms)
+        situation = Situation(demand, shop, past, actual)
+        policies[f"{model} quantiles, newsvendor"] = base_stock(situation)
         if model in ("lightgbm", "lstm"):
-            best = optimize(demand, terms, shop.on_hand)
-            policies[f"{model} quantiles, dynamic programme"] = OrderUpTo(
-                best.reorder_point, best.order_up_to, terms.least_order, terms.pack.astype(float)
-            )
+            policies[f"{model} quantiles, dynamic programme"] = dynamic_programme(situation)
     outcomes = {name: simulate(actual[:, None], shop, policy) for name, policy in policies.items()}
     return {name: outcome.cost[:, 0] for name, outcome in outcomes.items()}, outcomes
 

@@ -98,6 +98,14 @@ def print_error(message: str) -> None:
     console.print(message, highlight=False, soft_wrap=True)
 
 
+def output(width: int) -> Console:
+    """A console on standard output, so wide that tables are whole where it is no terminal."""
+    found = Console()
+    if not found.is_terminal:
+        found.width = width
+    return found
+
+
 def progress(shown_on: Console = console) -> Progress:
     """Build the progress bar of long work.
 

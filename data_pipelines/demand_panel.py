@@ -53,7 +53,11 @@ def demand_facts(data: Path) -> dict[str, Any]:
     Raises:
         InputError: if the folder holds none.
     """
-    facts: dict[str, Any] | None = read_manifest(data).get("demand")
+    return _facts(read_manifest(data), data)
+
+
+def _facts(manifest: dict[str, Any], data: Path) -> dict[str, Any]:
+    facts: dict[str, Any] | None = manifest.get("demand")
     if not facts:
         raise InputError(
             f"{data}: holds no demand series; they need purchases in events, or a table demand: "
@@ -75,7 +79,8 @@ def load_panel(data: Path, config: DemandConfig) -> Panel:
     Raises:
         InputError: if the folder holds no demand, or too little of it.
     """
-    facts = demand_facts(data)
+    manifest = read_manifest(data)
+    facts = _facts(manifest, data)
     first, last = (date.fromisoformat(facts[name]) for name in ("first_day", "last_day"))
     step_days = int(facts["step_days"])
     time = (last - first).days // step_days + 1
@@ -96,7 +101,7 @@ def load_panel(data: Path, config: DemandConfig) -> Panel:
     reach = timedelta(days=min(MAX_FUTURE_DAYS, max(config.future_days, _days_after(plans[DS].max(), last))))
     grid = Grid(first, step_days, len(chosen), time, time + -(-reach.days // step_days))
     series = index.join(series, on=UNIQUE_ID, how="left", maintain_order="left")
-    usual = read_manifest(data)["defaults"].get("holiday_country")
+    usual = manifest["defaults"].get("holiday_country")
     country = usual if config.holiday_country is None else config.holiday_country
     known = covariates(data, grid, table, plans, series, facts)
     panel = _panel(chosen, grid, _dense(table, grid, facts), known, series, (*notices, *known.notices))

@@ -115,9 +115,8 @@ class DemandLSTM(keras.Model):
         self.horizon, self.levels, self.planned = horizon, tuple(levels), tuple(planned)
         self.context, self.season, self.year, self.step_days = context, season, year, step_days
         self.static_dropout, self.history_dropout, self.head = static_dropout, history_dropout, head
-        self.memory = (
-            year + max(context, max(WEEKS) * season) + season
-        )  # steps that are looked at (`fit` writes `history`)
+        # steps that are looked at; not `history`, which `fit` writes
+        self.memory = year + max(context, max(WEEKS) * season) + season
         self.calendar = Calendar(country, yearly, name="calendar")
         self.static_embeddings = [
             keras.layers.Embedding(size, dim, name=f"static_{i}") for i, size in enumerate(static_sizes)

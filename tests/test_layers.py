@@ -15,6 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("data_pipelines", "models", "training", "serving")
+SHARED = ("config", "console", "result_table", "schema")
+"""Of data_pipelines: how commands, settings and tables behave."""
 PROJECT = (*FOLDERS, "supplytower", "benchmarks", "notebooks", "tests")
 
 
@@ -36,7 +38,7 @@ LAYERS = (
     Layer("data_pipelines", ("data_pipelines",)),
     Layer("models", ("data_pipelines.schema", "models")),
     Layer("training", ("data_pipelines", "models", "training"), tensorflow=True),
-    Layer("serving", (*("data_pipelines." + name for name in ("atomic", "config", "console", "schema")), "serving")),
+    Layer("serving", (*(f"data_pipelines.{name}" for name in SHARED), "serving")),
     Layer("supplytower", (), only_stdlib=True),
 )
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -62,9 +61,7 @@ def _main(argv: Sequence[str] | None) -> int:
         baselines=select_baselines(",".join(arguments.baselines)),
         resamples=arguments.bootstrap,
     )
-    output = Console()
-    if not output.is_terminal:
-        output.width = WIDE
+    output = terminal.output(WIDE)
     output.print(comparison_table(evaluation, wide=output.width >= WIDE))
     for statement in evaluation["statements"]:
         mark, style = STYLES.get(statement["verdict"], UNDECIDED_STYLE)

@@ -17,6 +17,7 @@ from data_pipelines import console as terminal
 from data_pipelines.demand_panel import DemandConfig, load_panel
 from data_pipelines.item_names import series_names
 from data_pipelines.panel import Panel
+from data_pipelines.result_table import require_table, write_table
 from data_pipelines.schema import DS, LEVELS, MEAN, QUANTILES, SERVING_DEFAULT, UNIQUE_ID, Y_HAT, InputError
 from models.forecasting.forecaster import Forecast, proper
 from training import export_manifest
@@ -24,7 +25,6 @@ from training.demand_plots import LIGHT, fan_charts, series_with_forecasts
 from training.forecast_requests import make_requests
 from training.lstm_forecaster import SERIES_AT_ONCE, require_horizon
 from training.model_versions import DEMAND_FORECASTER, find_version
-from training.result_table import require_table, write_table
 
 SHOWN = 6
 
@@ -57,8 +57,7 @@ def _main(argv: Sequence[str] | None) -> int:
     largest = np.argsort(-answer.mean.sum(axis=1), kind="stable")[:SHOWN]
     names = series_names(arguments.data, panel.ids)
     shown = series_with_forecasts(panel, largest, panel.time, answer, names, "the forecaster")
-    with atomic.replace_file(arguments.out) as temporary:
-        write_table(table, temporary)
+    write_table(table, arguments.out)
     with atomic.replace_file(picture) as temporary:
         temporary.write_bytes(fan_charts(shown, LIGHT))
     terminal.console.print(

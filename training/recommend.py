@@ -15,12 +15,11 @@ import tensorflow as tf
 from polars.exceptions import PolarsError
 from rich.table import Table
 
-from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.item_names import item_names
+from data_pipelines.result_table import require_table, write_table
 from data_pipelines.schema import EMBEDDING, ITEM_EMBEDDING, ITEM_ID, RANK, SCORE, SERVING_DEFAULT, USER_ID, InputError
 from training.model_versions import RECOMMENDER, find_version
-from training.result_table import require_table, write_table
 from training.user_requests import IndexArray, UserRequests, first_line, read_events, read_table
 
 ITEM_NAME = "item_name"
@@ -61,8 +60,7 @@ def _main(argv: Sequence[str] | None) -> int:
         users=None if arguments.users is None else read_users(arguments.users),
         exclude_seen=arguments.exclude_seen,
     )
-    with atomic.replace_file(arguments.out) as temporary:
-        write_table(table, temporary)
+    write_table(table, arguments.out)
     _report(table, arguments.k, arguments.out)
     return 0
 

@@ -43,7 +43,7 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 RANDOM_TRIALS = 8
 """Trials drawn at random before the sampler has enough to learn from, and before any is stopped early."""
 FOLDER, ROUND = "folder", "best_round"
-SHOWN_TRIALS = 10
+SHOWN_TRIALS, WIDE = 10, 140
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def _report(search: _Search, study: optuna.Study) -> None:
         values = (str(value) for value in readable(trial.params).values())
         number = f"{trial.number} (preset)" if trial.number == 0 else str(trial.number)
         table.add_row(number, f"{trial.value:.4f}", str(trial.user_attrs[ROUND]), *values)
-    Console(width=None if Console().is_terminal else 140).print(table)
+    terminal.output(WIDE).print(table)
     atomic.write_text(search.out / BEST, _best_yaml(search, best[0]))
     pruned = len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
     terminal.console.print(

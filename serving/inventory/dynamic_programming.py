@@ -72,6 +72,11 @@ class Terms:
             arrays[name] = arrays[name].astype(np.int64)
         return cls(**arrays)
 
+    @property
+    def smallest_order(self) -> FloatArray:
+        """Units of the least order that whole packs make, `[n]`."""
+        return np.asarray(np.maximum(np.ceil(self.least_order / self.pack), 1) * self.pack, float)
+
     def take(self, rows: IntArray) -> "Terms":
         """Some of the products."""
         return Terms(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
@@ -143,7 +148,7 @@ def optimize(
 
 
 def _require_room(terms: Terms) -> None:
-    needed = np.maximum(np.ceil(terms.least_order / terms.pack), 1) * terms.pack
+    needed = terms.smallest_order
     if (blocked := np.flatnonzero(needed > terms.capacity)).size:
         row = blocked[0]
         raise ValueError(

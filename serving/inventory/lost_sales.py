@@ -54,15 +54,14 @@ def optimize_levels(demand: DemandDistribution, shop: Shop, *, paths: int = PATH
         seed: of the paths.
     """
     shop = replace(shop, lost_sales=True)
-    position = shop.on_hand + shop.on_order
-    backorders = optimize(demand, shop.terms, position)
+    backorders = optimize(demand, shop.terms, shop.position)
     sample = demand.sample(paths, np.random.default_rng(seed))
     costs: dict[float, FloatArray] = {}
 
     def policy(share: FloatArray) -> OrderUpTo:
         return scaled(backorders.reorder_point, backorders.order_up_to, share, shop.terms)
 
-    n = len(position)
+    n = len(shop.on_hand)
     for share in SHARES:
         costs[share] = simulate(sample, shop, policy(np.full(n, share))).cost.mean(axis=1)
     table = np.stack(list(costs.values()))  # [shares, n]
@@ -92,6 +91,5 @@ def _bound(demand: DemandDistribution, shop: Shop, sample: FloatArray) -> FloatA
         unit_cost=nothing,
         end_stockout_cost=nothing,
     )
-    best = optimize(demand, patient, shop.on_hand + shop.on_order)
-    policy = OrderUpTo(best.reorder_point, best.order_up_to, patient.least_order, patient.pack.astype(float))
+    policy = OrderUpTo.of(optimize(demand, patient, shop.position), patient)
     return np.asarray(simulate(sample, replace(shop, terms=patient, lost_sales=False), policy).cost.mean(axis=1))

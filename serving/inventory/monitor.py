@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
+from data_pipelines.result_table import require_table, write_table
 from data_pipelines.schema import DEMAND, DS, UNIQUE_ID, InputError, Y
 from serving.inventory.demand_distribution import FloatArray
 from serving.inventory.forecast_table import ForecastTable
 from serving.inventory.plan import add_sources, chance_of_more, load
 from serving.inventory.stock_table import Stock, StockDefaults
-from serving.inventory.tables import read_table, require_writable, write_table
+from serving.inventory.tables import as_date, read_table
 
 KINDS = ("stock-out", "overstock", "forecast-off", "dead-stock")
 SEVERITIES = ("critical", "warning", "notice")
@@ -88,7 +88,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--out", type=Path, help="also write a table, .parquet or .csv")
     arguments = parser.parse_args(argv)
     if arguments.out is not None:
-        require_writable(arguments.out)
+        require_table(arguments.out)
     settings = resolve(MonitorSettings, file=arguments.config, overrides=arguments.set)
     forecast, stock = load(arguments.models, arguments.data, arguments.forecast, arguments.stock, settings)
     history = arguments.demand or (arguments.data / f"{DEMAND.name}.parquet" if arguments.data else None)
@@ -114,12 +114,10 @@ class Recent:
     Args:
         mean: `[n]` units a day lately.
         silent_days: `[n]` days since the last demand; as long as is known if there was none.
-        known_days: days that are known.
     """
 
     mean: FloatArray
     silent_days: FloatArray
-    known_days: int
 
 
 def recent_demand(path: Path, forecast: ForecastTable, settings: MonitorSettings) -> Recent:
@@ -129,9 +127,8 @@ def recent_demand(path: Path, forecast: ForecastTable, settings: MonitorSettings
         InputError: if the table cannot be read, or ends long before the forecast begins.
     """
     table = read_table(path, (UNIQUE_ID, DS, Y))
-    day = pl.col(DS).str.to_date(strict=False) if table[DS].dtype == pl.String else pl.col(DS).cast(pl.Date)
     first = forecast.days.astype("datetime64[D]")[0]
-    table = table.select(UNIQUE_ID, day.alias(DS), pl.col(Y).cast(pl.Float64, strict=False)).drop_nulls()
+    table = table.select(UNIQUE_ID, as_date(table), pl.col(Y).cast(pl.Float64, strict=False)).drop_nulls()
     table = table.with_columns(age=(pl.lit(first.astype(object)) - pl.col(DS)).dt.total_days()).filter(
         pl.col("age") > 0
     )
@@ -142,9 +139,8 @@ def recent_demand(path: Path, forecast: ForecastTable, settings: MonitorSettings
     silent = pl.col("age").filter(pl.col(Y) > 0).min() - 1
     found = table.group_by(UNIQUE_ID).agg(mean=lately / min(settings.recent_days, known), silent=silent)
     joined = pl.DataFrame({UNIQUE_ID: forecast.ids}).join(found, on=UNIQUE_ID, how="left", maintain_order="left")
-    return Recent(
-        joined["mean"].fill_null(0.0).to_numpy(), joined["silent"].fill_null(known).cast(pl.Float64).to_numpy(), known
-    )
+    silent_days = joined["silent"].fill_null(known).cast(pl.Float64)
+    return Recent(joined["mean"].fill_null(0.0).to_numpy(), silent_days.to_numpy())
 
 
 def find_alerts(
@@ -162,7 +158,7 @@ def find_alerts(
         unique_id, kind, severity, value (a chance, days, a ratio, days) and message.
     """
     shop, ids = stock.shop, np.array(forecast.ids)
-    position = shop.on_hand + shop.on_order
+    position = shop.position
     demand = forecast.distribution()
     daily = forecast.mean.mean(axis=1)
     chance = chance_of_more(demand.sums(np.maximum(shop.terms.lead_time, 1), starts=1), position)
@@ -250,9 +246,7 @@ def _alerts(
 
 
 def _show(table: pl.DataFrame, products: int) -> None:
-    output = Console()
-    if not output.is_terminal:
-        output.width = WIDE
+    output = terminal.output(WIDE)
     shown = Table("severity", "kind", "product", "what", box=None, pad_edge=False)
     for row in table.head(SHOWN).iter_rows(named=True):
         shown.add_row(row["severity"], row["kind"], row[UNIQUE_ID], row["message"])

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
+from data_pipelines.result_table import require_table, write_table
 from data_pipelines.schema import LEAD_TIME_DAYS, ON_HAND, ON_ORDER, PRICE, SERIES, UNIQUE_ID, InputError
 from serving.inventory.allocation import Allocation, allocate
 from serving.inventory.demand_distribution import DemandDistribution, FloatArray
@@ -27,8 +28,7 @@ from serving.inventory.dynamic_programming import optimize
 from serving.inventory.forecast_table import ForecastTable, read_forecast
 from serving.inventory.lost_sales import optimize_levels
 from serving.inventory.newsvendor import expected_shortage
-from serving.inventory.stock_table import Stock, StockDefaults, read_stock
-from serving.inventory.tables import require_writable, write_table
+from serving.inventory.stock_table import Stock, StockDefaults, add_stock_arguments, read_stock
 
 MENU = 12
 """Sizes of an order between nothing and the best one that a budget may choose from."""
@@ -76,7 +76,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--budget", type=float, help="money for the orders of today")
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
     arguments = parser.parse_args(argv)
-    require_writable(arguments.out)
+    require_table(arguments.out)
     defaults = resolve(StockDefaults, file=arguments.config, overrides=arguments.set)
     if arguments.budget is not None and not arguments.budget >= 0:
         raise InputError(f"--budget {arguments.budget:g}: must be at least 0")
@@ -97,9 +97,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, help="folder written by `supplytower export forecaster`")
     parser.add_argument("--data", type=Path, help="folder written by `supplytower data prepare`")
     parser.add_argument("--forecast", type=Path, help="table of forecasts, instead: unique_id, ds, y_hat, q0.05, ...")
-    parser.add_argument("--stock", type=Path, help="table of what is in stock and what products cost")
-    parser.add_argument("--config", type=Path, help="YAML file of settings")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
+    add_stock_arguments(parser)
 
 
 def load(
@@ -152,7 +150,7 @@ def make_plan(demand: DemandDistribution, stock: Stock, budget: float | None = N
         InputError: if a budget is asked for with lost sales.
     """
     terms = stock.shop.terms
-    position = stock.shop.on_hand + stock.shop.on_order
+    position = stock.shop.position
     if stock.shop.lost_sales:
         if budget is not None:
             raise InputError("--budget: not together with lost_sales=true; leave out one of them")
@@ -178,7 +176,7 @@ def make_plan(demand: DemandDistribution, stock: Stock, budget: float | None = N
 def to_table(forecast: ForecastTable, demand: DemandDistribution, stock: Stock, plan: Plan) -> pl.DataFrame:
     """A row per product, the dearest orders first."""
     shop = stock.shop
-    terms, position = shop.terms, shop.on_hand + shop.on_order
+    terms, position = shop.terms, shop.position
     waiting = np.maximum(terms.lead_time, 1)  # days before an order of today can help
     until = demand.sums(waiting, starts=1)
     short = chance_of_more(until, position)

@@ -76,8 +76,7 @@ def base_stock(situation: Situation) -> OrderUpTo:
 def dynamic_programme(situation: Situation) -> OrderUpTo:
     """The policy of least expected cost."""
     terms, shop = situation.shop.terms, situation.shop
-    best = optimize(situation.demand, terms, shop.on_hand + shop.on_order)
-    return OrderUpTo(best.reorder_point, best.order_up_to, terms.least_order, terms.pack.astype(float))
+    return OrderUpTo.of(optimize(situation.demand, terms, shop.position), terms)
 
 
 def clairvoyant(situation: Situation) -> OrderUpTo:

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
+from data_pipelines.result_table import require_table, write_table
 from data_pipelines.schema import DS, UNIQUE_ID, InputError, Y
 from serving.inventory.demand_distribution import FloatArray
 from serving.inventory.forecast_table import ForecastTable, read_forecast
 from serving.inventory.policies import POLICIES, Situation
 from serving.inventory.simulator import Outcome, simulate
-from serving.inventory.stock_table import StockDefaults, read_stock
-from serving.inventory.tables import read_table, require_writable, write_table
+from serving.inventory.stock_table import StockDefaults, add_stock_arguments, read_stock
+from serving.inventory.tables import as_date, read_table
 
 WIDE = 120
 
@@ -43,13 +43,11 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--demand", type=Path, required=True, help="table of what was asked for: unique_id, ds, y")
     parser.add_argument("--forecast", type=Path, required=True, help="table of forecasts of those days")
-    parser.add_argument("--stock", type=Path, help="table of what was in stock and what products cost")
     parser.add_argument("--policy", default="all", help="comma-separated, or all (default: all)")
-    parser.add_argument("--config", type=Path, help="YAML file of settings")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
+    add_stock_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
     arguments = parser.parse_args(argv)
-    require_writable(arguments.out)
+    require_table(arguments.out)
     names = select_policies(arguments.policy)
     defaults = resolve(StockDefaults, file=arguments.config, overrides=arguments.set)
     forecast = read_forecast(arguments.forecast)
@@ -68,10 +66,7 @@ def _main(argv: Sequence[str] | None) -> int:
     write_table(table, arguments.out)
     for notice in stock.notices:
         terminal.console.print(f"Note: {notice}", soft_wrap=True)
-    output = Console()
-    if not output.is_terminal:
-        output.width = WIDE
-    output.print(summary_table(outcomes, len(forecast.days)))
+    terminal.output(WIDE).print(summary_table(outcomes, len(forecast.days)))
     terminal.console.print(f"{table.height:,} rows are in {arguments.out}", soft_wrap=True)
     return 0
 
@@ -96,8 +91,7 @@ def read_demand(path: Path, forecast: ForecastTable) -> tuple[FloatArray, FloatA
         InputError: if the table cannot be read, a number is impossible, or nothing of it lies in the forecast's days.
     """
     table = read_table(path, (UNIQUE_ID, DS, Y)).with_columns(pl.col(Y).cast(pl.Float64, strict=False))
-    day = pl.col(DS).str.to_date(strict=False) if table[DS].dtype == pl.String else pl.col(DS).cast(pl.Date)
-    checked = table.with_columns(day.alias(DS))
+    checked = table.with_columns(as_date(table))
     wrong = ~(checked[Y].is_finite() & (checked[Y] >= 0) & checked[DS].is_not_null()).fill_null(False)
     if (bad := wrong.arg_true()).len():
         row = table.row(bad[0], named=True)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.inventory.demand_distribution import FloatArray, IntArray
-from serving.inventory.dynamic_programming import Terms
+from serving.inventory.dynamic_programming import Policy, Terms
 
 Order = Callable[[int, FloatArray], FloatArray]
 """Called with the day and the positions `[n, paths]`; returns the units to order."""
@@ -46,6 +46,11 @@ class OrderUpTo:
     def base_stock(cls, level: FloatArray, terms: Terms) -> "OrderUpTo":
         """Fill up to the level `[n, days]` every time."""
         return cls(level - 1e-9, level, terms.least_order, terms.pack.astype(float))
+
+    @classmethod
+    def of(cls, policy: Policy, terms: Terms) -> "OrderUpTo":
+        """The levels that a dynamic programme found."""
+        return cls(policy.reorder_point, policy.order_up_to, terms.least_order, terms.pack.astype(float))
 
     def take(self, rows: IntArray) -> "OrderUpTo":
         """Some of the products."""
@@ -139,6 +144,11 @@ class Shop:
     on_order: FloatArray
     lost_sales: bool = False
     shelf_life: IntArray | None = None
+
+    @property
+    def position(self) -> FloatArray:
+        """Units on hand and on order, `[n]`."""
+        return self.on_hand + self.on_order
 
     def take(self, rows: IntArray) -> "Shop":
         """Some of the products."""

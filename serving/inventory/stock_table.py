@@ -1,5 +1,6 @@
 """What is in stock and what products cost: the table `stock`, with documented defaults for all that it does not say."""
 
+import argparse
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -88,6 +89,13 @@ class Stock:
     shop: Shop
     price: FloatArray
     notices: tuple[str, ...]
+
+
+def add_stock_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options that say what is in stock, and what holds else."""
+    parser.add_argument("--stock", type=Path, help="table of what is in stock and what products cost")
+    parser.add_argument("--config", type=Path, help="YAML file of settings")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
 
 
 def read_stock(
@@ -189,7 +197,7 @@ def _require_possible(shop: Shop, ids: list[str], where: str, horizon: int) -> N
             f"{where}: {LEAD_TIME_DAYS} of {ids[row]!r} is {terms.lead_time[row]}, but only {horizon} days are "
             "forecast; forecast further ahead or leave the product out"
         )
-    smallest = np.maximum(np.ceil(terms.least_order / terms.pack), 1) * terms.pack
+    smallest = terms.smallest_order
     if (blocked := np.flatnonzero(smallest > terms.capacity)).size:
         row = blocked[0]
         raise InputError(

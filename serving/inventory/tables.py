@@ -1,4 +1,4 @@
-"""Parquet or CSV tables as the inventory commands read and write them."""
+"""Parquet or CSV tables as the inventory commands read them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from data_pipelines.atomic import replace_file
-from data_pipelines.schema import UNIQUE_ID, InputError
+from data_pipelines.schema import DS, UNIQUE_ID, InputError
 
 
 def read_table(path: Path, required: Sequence[str]) -> pl.DataFrame:
@@ -29,17 +28,7 @@ def read_table(path: Path, required: Sequence[str]) -> pl.DataFrame:
     return table.with_columns(pl.col(UNIQUE_ID).cast(pl.String))
 
 
-def require_writable(out: Path) -> None:
-    """Refuse a file that cannot be written as a table, before any work is done.
-
-    Raises:
-        InputError: if it does not end with .parquet or .csv, or is a folder.
-    """
-    if out.suffix not in (".parquet", ".csv") or out.is_dir():
-        raise InputError(f"--out {out}: name a file that ends with .parquet or .csv")
-
-
-def write_table(table: pl.DataFrame, out: Path) -> None:
-    """Write a table whole or not at all, in the format of the file's suffix."""
-    with replace_file(out) as temporary:
-        table.write_csv(temporary) if out.suffix == ".csv" else table.write_parquet(temporary)
+def as_date(table: pl.DataFrame) -> pl.Expr:
+    """The column ds as dates, null where a text is none."""
+    day = pl.col(DS).str.to_date(strict=False) if table[DS].dtype == pl.String else pl.col(DS).cast(pl.Date)
+    return day.alias(DS)

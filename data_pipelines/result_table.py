@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from data_pipelines.atomic import replace_file
 from data_pipelines.schema import InputError
 
 
@@ -17,6 +18,7 @@ def require_table(out: Path) -> None:
         raise InputError(f"--out {out}: name a file that ends with .parquet or .csv")
 
 
-def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write a table in the format of the file's suffix."""
-    table.write_csv(path) if path.suffix == ".csv" else table.write_parquet(path)
+def write_table(table: pl.DataFrame, out: Path) -> None:
+    """Write a table whole or not at all, in the format of the file's suffix."""
+    with replace_file(out) as temporary:
+        table.write_csv(temporary) if out.suffix == ".csv" else table.write_parquet(temporary)
