@@ -11,10 +11,11 @@ from pathlib import Path
 
 from data_pipelines import atomic
 from data_pipelines.console import command_parser, console, run
+from data_pipelines.figures import DARK, LIGHT
 from data_pipelines.schema import InputError
 from training import runs
 from training.comparison import Plain, label
-from training.plots import DARK, LIGHT, plots
+from training.plots import plots
 from training.report import ranking_order
 
 ROOT = Path(__file__).parents[1]

@@ -1,22 +1,23 @@
 """What a backtest shows: a table on the console, an HTML page, and the same pictures in TensorBoard."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import tensorflow as tf
 from rich import box
 from rich.table import Table
 
 from data_pipelines import atomic
+from data_pipelines.figures import LIGHT
 from data_pipelines.panel import Panel
+from data_pipelines.report_page import render_page
 from training.backtest_summary import Kepts, Origin
-from training.demand_plots import DARK, LIGHT, Series, pictures, series_with_forecasts
+from training.demand_plots import Series, pictures, series_with_forecasts
 
-TEMPLATE, REPORT, TENSORBOARD = "backtest.html.jinja", "report.html", "tensorboard"
+TEMPLATE = Path(__file__).with_name("backtest.html.jinja")
+REPORT, TENSORBOARD = "report.html", "tensorboard"
 COLUMNS = {
     "WRMSSE": ("wrmsse", "mean"),
     "WAPE": ("wape",),
@@ -102,26 +103,11 @@ def write_report(
 ) -> None:
     """Write the HTML page and TensorBoard's images."""
     drawn = pictures(summary, typical_series(summary, panel, origins[-1], kept, names))
-    shown = [
-        {
-            "title": picture.title,
-            "caption": picture.caption,
-            "light": base64.b64encode(picture.draw(LIGHT)).decode(),
-            "dark": base64.b64encode(picture.draw(DARK)).decode(),
-        }
-        for picture in drawn
-    ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE).render(
+    page = render_page(
+        TEMPLATE,
+        drawn,
         s=summary,
         order=by_validation(summary),
-        pictures=shown,
         columns=COLUMNS,
         figure=figure,
         ahead=ahead,

@@ -1,20 +1,19 @@
 """Pictures of forecasts: fan charts, errors by lead and weekday, calibration, and models side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+from data_pipelines.figures import Picture, Theme, date_axis, legend_above, new_figure, png
 from data_pipelines.panel import Panel
 from models.forecasting.arima import acf_pacf
 from models.forecasting.forecaster import Forecast
-from training.plots import DARK, LIGHT, ROW_INCHES, Theme, new_figure, png
+from training.plots import ROW_INCHES
 
-__all__ = ["DARK", "LIGHT", "Picture", "Series", "fan_chart", "pictures", "series_with_forecasts"]
 BANDS = ((0.05, 0.95), (0.1, 0.9), (0.25, 0.75))
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LINES = 6
@@ -82,15 +81,6 @@ def series_with_forecasts(
     ]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture that can be drawn in any theme."""
-
-    title: str
-    caption: str
-    draw: Callable[[Theme], bytes]
-
-
 def pictures(summary: dict[str, Any], series: Sequence[Series]) -> list[Picture]:
     """The pictures of a backtest.
 
@@ -148,11 +138,7 @@ def fan_chart(axis: Axes, series: Series, theme: Theme) -> None:
     axis.axvline(future[0], color=theme.rival, linewidth=0.9, linestyle=":")
     axis.set_title(series.title, loc="left", color=theme.text, fontsize=9.5)
     axis.set_ylim(bottom=0, top=max(axis.get_ylim()[1], 1.0))
-    locator = AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axis.xaxis.get_offset_text().set(color=theme.text, size=8)
-    axis.grid(visible=False, axis="x")
+    date_axis(axis, theme)
 
 
 def fan_charts(series: Sequence[Series], theme: Theme) -> bytes:
@@ -216,7 +202,7 @@ def _lines(summary: dict[str, Any], models: Sequence[str], what: str, theme: The
         axis.set_xlabel("steps ahead")
     axis.set_ylabel("mean absolute error (units)")
     axis.set_ylim(bottom=0)
-    _legend(axis, theme)
+    legend_above(axis, theme)
     return png(figure)
 
 
@@ -227,7 +213,7 @@ def _calibration(summary: dict[str, Any], models: Sequence[str], levels: tuple[f
         axis.plot(levels, summary["models"][name]["test"]["calibration"], **_style(number, name, summary, theme))
     axis.set_xlabel("quantile level")
     axis.set_ylabel("share of the demand at or below")
-    _legend(axis, theme)
+    legend_above(axis, theme)
     return png(figure)
 
 
@@ -239,15 +225,3 @@ def _style(number: int, name: str, summary: dict[str, Any], theme: Theme) -> dic
     marker = ("", "o", "s", "^", "x", "d")[number % 6]
     colour = theme.rival if number == 1 else theme.muted
     return {"color": colour, "linewidth": 1.3, "linestyle": dashes, "marker": marker, "markersize": 3, "label": name}
-
-
-def _legend(axis: Axes, theme: Theme) -> None:
-    axis.legend(
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=theme.text,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=3,
-        borderpad=0,
-    )

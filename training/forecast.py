@@ -15,13 +15,14 @@ import tensorflow as tf
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from data_pipelines.demand_panel import DemandConfig, load_panel
+from data_pipelines.figures import LIGHT
 from data_pipelines.item_names import series_names
 from data_pipelines.panel import Panel
 from data_pipelines.result_table import require_table, write_table
 from data_pipelines.schema import DS, LEVELS, MEAN, QUANTILES, SERVING_DEFAULT, UNIQUE_ID, Y_HAT, InputError
 from models.forecasting.forecaster import Forecast, proper
 from training import export_manifest
-from training.demand_plots import LIGHT, fan_charts, series_with_forecasts
+from training.demand_plots import fan_charts, series_with_forecasts
 from training.forecast_requests import make_requests
 from training.lstm_forecaster import SERIES_AT_ONCE, require_horizon
 from training.model_versions import DEMAND_FORECASTER, find_version

@@ -1,36 +1,15 @@
 """The report's pictures, drawn from `metrics.json` alone, once for light and once for dark screens."""
 
-import io
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from data_pipelines.figures import Theme, new_figure, png
 from training.comparison import TASK_NAMES, Plain, label
 
-WIDTH_INCHES, DPI = 5.4, 170
 ROW_INCHES = 0.32
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of one screen mode; `model` is the model reported on, `rival` its best baseline."""
-
-    background: str
-    text: str
-    grid: str
-    muted: str
-    model: str
-    rival: str
-
-
-LIGHT = Theme("#ffffff", "#1f2933", "#e4e7eb", "#9aa5b1", "#0f766e", "#c2410c")
-DARK = Theme("#161b22", "#e6edf3", "#30363d", "#768390", "#2dd4bf", "#fb923c")
 
 
 def plots(evaluation: Plain) -> dict[str, Callable[[Theme], bytes]]:
@@ -70,32 +49,6 @@ def _colour(evaluation: Plain, name: str, theme: Theme) -> str:
     if name == evaluation["model"]:
         return theme.model
     return theme.rival if name == rival(evaluation) else theme.muted
-
-
-def new_figure(
-    theme: Theme, height: float, columns: int = 1, *, rows: int = 1, share_y: bool = False
-) -> tuple[Figure, Sequence[Axes]]:
-    """An empty figure of a theme and its axes, row by row."""
-    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor=theme.background, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes: Sequence[Axes] = figure.subplots(rows, columns, squeeze=False, sharey=share_y).ravel().tolist()
-    for axis in axes:
-        axis.set_facecolor(theme.background)
-        axis.tick_params(colors=theme.text, labelsize=9, length=0)
-        axis.grid(color=theme.grid, linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.spines[:].set_visible(False)
-        for label_text in (axis.xaxis.label, axis.yaxis.label):
-            label_text.set_color(theme.text)
-            label_text.set_fontsize(9.5)
-    return figure, axes
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})  # without it the same figure is the same bytes
-    return buffer.getvalue()
 
 
 def _panels(evaluation: Plain, panels: list[tuple[str, str]], theme: Theme, *, by_task: bool) -> bytes:

@@ -3,16 +3,15 @@
 Everything in it comes from `metrics.json`, so a report can be made again without the models.
 """
 
-import base64
 from pathlib import Path
 
-import jinja2
-
+from data_pipelines.figures import Picture
+from data_pipelines.report_page import render_page
 from training.comparison import HEADLINE_TASKS, TASK_NAMES, Plain, label
-from training.plots import DARK, LIGHT, plots, rival
+from training.plots import plots, rival
 from training.ranking_metrics import METRICS
 
-TEMPLATE = "report.html.jinja"
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 CAPTIONS = {
     "accuracy": (
         "The next basket",
@@ -54,28 +53,14 @@ def render(evaluation: Plain, *, run: str, config: str) -> str:
     Returns:
         HTML without references to other files.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pictures = [
-        {
-            "title": CAPTIONS[name][0],
-            "caption": CAPTIONS[name][1],
-            "light": base64.b64encode(draw(LIGHT)).decode(),
-            "dark": base64.b64encode(draw(DARK)).decode(),
-        }
-        for name, draw in plots(evaluation).items()
-    ]
+    pictures = [Picture(*CAPTIONS[name], draw) for name, draw in plots(evaluation).items()]
     k = evaluation["headline_k"]
-    return environment.get_template(TEMPLATE).render(
+    return render_page(
+        TEMPLATE,
+        pictures,
         e=evaluation,
         run=run,
         config=config,
-        pictures=pictures,
         rival=rival(evaluation),
         order=ranking_order(evaluation),
         accuracy=_best_marked(evaluation, [f"{metric}@{k}" for metric in METRICS]),

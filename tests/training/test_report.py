@@ -4,10 +4,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from data_pipelines.figures import DARK, LIGHT
 from tests.training.evaluation_world import BY_INDEX, N_USERS, FixedProbabilities, oracle, same_for_all, split
 from training.comparison import summarise
 from training.evaluation import evaluate, make_test_set
-from training.plots import DARK, LIGHT, plots
+from training.plots import plots
 from training.report import ranking_order, render
 
 VOID = {"meta", "source", "img", "br"}
