@@ -67,7 +67,11 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["data_pipelines*", "models*", "training*", "serving*"]),
     py_modules=["supplytower"],
-    package_data={"data_pipelines": ["*.html.jinja"], "training": ["*.html.jinja", "presets/*/*.yaml"]},
+    package_data={
+        "data_pipelines": ["*.html.jinja"],
+        "serving.inventory": ["*.html.jinja"],
+        "training": ["*.html.jinja", "presets/*/*.yaml"],
+    },
     install_requires=REQUIRED,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["supplytower=supplytower:main"]},

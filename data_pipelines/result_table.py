@@ -1,4 +1,4 @@
-"""Tables that commands write: Parquet or CSV, by the suffix of --out."""
+"""Files that commands write: tables as Parquet or CSV, by the suffix of --out, and pages."""
 
 from pathlib import Path
 
@@ -8,14 +8,27 @@ from data_pipelines.atomic import replace_file
 from data_pipelines.schema import InputError
 
 
-def require_table(out: Path) -> None:
+def require_table(out: Path, option: str = "--out") -> None:
     """Refuse a file that cannot be written as a table, before any work is done.
 
     Raises:
         InputError: if it does not end with .parquet or .csv, or is a folder.
     """
-    if out.suffix not in (".parquet", ".csv") or out.is_dir():
-        raise InputError(f"--out {out}: name a file that ends with .parquet or .csv")
+    _require_suffix(out, option, (".parquet", ".csv"))
+
+
+def require_page(report: Path, option: str = "--report") -> None:
+    """Refuse a file that cannot be written as a page, before any work is done.
+
+    Raises:
+        InputError: if it does not end with .html, or is a folder.
+    """
+    _require_suffix(report, option, (".html",))
+
+
+def _require_suffix(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
+    if path.suffix not in suffixes or path.is_dir():
+        raise InputError(f"{option} {path}: name a file that ends with {' or '.join(suffixes)}")
 
 
 def write_table(table: pl.DataFrame, out: Path) -> None:

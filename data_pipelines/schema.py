@@ -38,6 +38,7 @@ MOQ = "moq"
 PACK_SIZE = "pack_size"
 CAPACITY = "capacity"
 SHELF_LIFE_DAYS = "shelf_life_days"
+VOLUME = "volume"
 SOURCE_ROW = "__source_row"  # 1 = the first data row of the file a row came from; only while data are being prepared
 REASON = "__reason"  # why a row is quarantined; null for a good row
 
@@ -129,6 +130,7 @@ STOCK = Table(
             PACK_SIZE,
             CAPACITY,
             SHELF_LIFE_DAYS,
+            VOLUME,
         ),
         Kind.NUMBER,
     ),

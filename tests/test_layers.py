@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("data_pipelines", "models", "training", "serving")
-SHARED = ("config", "console", "figures", "report_page", "result_table", "schema")
-"""Of data_pipelines: how commands, settings, tables and reports behave."""
+SHARED = ("atomic", "config", "console", "figures", "item_names", "report_page", "result_table", "schema")
+"""Of data_pipelines: how commands, settings, files, names and reports behave."""
 PROJECT = (*FOLDERS, "supplytower", "benchmarks", "notebooks", "tests")
 
 

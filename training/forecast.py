@@ -42,17 +42,28 @@ def _main(argv: Sequence[str] | None) -> int:
         examples=[
             "supplytower forecast --models build/models --data build/data --horizon 28 --out forecast.parquet",
             "supplytower forecast --models build/models --data build/data --out forecast.csv --version stable",
+            "supplytower forecast --models build/models --data build/data --hold-back --out test.parquet",
         ],
     )
     parser.add_argument("--models", type=Path, required=True, help="folder written by `supplytower export forecaster`")
     parser.add_argument("--data", type=Path, required=True, help="folder written by `supplytower data prepare`")
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
     parser.add_argument("--horizon", type=int, help="steps ahead (default: as many as the model was trained for)")
+    parser.add_argument(
+        "--hold-back",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="STEPS",
+        help="forecast the last steps of the data as if they were not known, to compare (default: the whole horizon)",
+    )
     parser.add_argument("--version", help="number or label of the version (default: the newest)")
     arguments = parser.parse_args(argv)
     require_table(arguments.out)
     version = find_version(arguments.models, DEMAND_FORECASTER, arguments.version)
-    panel, answer = forecast(version, arguments.data, arguments.horizon)
+    if arguments.hold_back is not None and arguments.hold_back < 0:
+        raise InputError(f"--hold-back {arguments.hold_back}: must be at least 1")
+    panel, answer = forecast(version, arguments.data, arguments.horizon, arguments.hold_back)
     table = to_table(panel, answer)
     picture = arguments.out.with_suffix(".png")
     largest = np.argsort(-answer.mean.sum(axis=1), kind="stable")[:SHOWN]
@@ -69,13 +80,16 @@ def _main(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def forecast(version: Path, data: Path, horizon: int | None = None) -> tuple[Panel, Forecast]:
+def forecast(
+    version: Path, data: Path, horizon: int | None = None, hold_back: int | None = None
+) -> tuple[Panel, Forecast]:
     """Forecast what follows the data.
 
     Args:
         version: folder of the exported version.
         data: the prepared data folder.
         horizon: steps ahead; None for the trained horizon.
+        hold_back: steps at the end of the data that are not to be seen; 0 for as many as are forecast.
 
     Returns:
         The series that the model was trained on, as they are in the data, and their forecast.
@@ -91,6 +105,11 @@ def forecast(version: Path, data: Path, horizon: int | None = None) -> tuple[Pan
         raise InputError(
             f"{data}: steps of {panel.step_days} days, but the model forecasts steps of {manifest['step_days']}"
         )
+    if hold_back is not None:
+        hold_back = hold_back or horizon
+        if hold_back >= panel.time:
+            raise InputError(f"--hold-back {hold_back}: the data have {panel.time} steps; leave some to forecast from")
+        panel = panel.until(panel.time - hold_back)
     requests = make_requests(panel, manifest["history"], horizon)
     _require_inputs(requests, manifest, data)
     function = tf.saved_model.load(str(version)).signatures[SERVING_DEFAULT]

@@ -41,6 +41,12 @@ class DemandDistribution:
         """Expected units, `[n, periods]`."""
         return self.probability @ np.arange(self.probability.shape[-1]) * self.width[:, None]
 
+    def variance(self) -> FloatArray:
+        """Of the units, `[n, periods]`."""
+        bins = np.arange(self.probability.shape[-1])
+        square = self.probability @ np.square(bins) - np.square(self.probability @ bins)
+        return np.maximum(square, 0.0) * np.square(self.width[:, None])
+
     def quantile(self, level: FloatArray | float) -> FloatArray:
         """Smallest demand that is not exceeded with at least that probability, in units, `[n, periods]`.
 
@@ -97,11 +103,14 @@ class DemandDistribution:
                 for demand that stays high or low for a while.
         """
         n, horizon, _ = self.probability.shape
-        noise = generator.standard_normal((n, paths, horizon))
-        for period in range(1, horizon):
-            noise[..., period] *= np.sqrt(1.0 - correlation**2)
-            noise[..., period] += correlation * noise[..., period - 1]
-        level = stats.norm.cdf(noise) if correlation else generator.random((n, paths, horizon))
+        if correlation:
+            noise = generator.standard_normal((n, paths, horizon))
+            for period in range(1, horizon):
+                noise[..., period] *= np.sqrt(1.0 - correlation**2)
+                noise[..., period] += correlation * noise[..., period - 1]
+            level = stats.norm.cdf(noise)
+        else:
+            level = generator.random((n, paths, horizon))
         reached = np.cumsum(self.probability, axis=-1)
         reached /= reached[..., -1:]
         flat, levels = reached.reshape(n * horizon, -1), level.transpose(0, 2, 1).reshape(n * horizon, -1)
@@ -111,16 +120,13 @@ class DemandDistribution:
         return np.asarray(place.reshape(n, horizon, paths).transpose(0, 2, 1) * self.width[:, None, None], float)
 
 
-def from_quantiles(
-    levels: Sequence[float], quantiles: FloatArray, *, width: IntArray | None = None, bins: int = MOST_BINS
-) -> DemandDistribution:
+def from_quantiles(levels: Sequence[float], quantiles: FloatArray, *, bins: int = MOST_BINS) -> DemandDistribution:
     """The distribution that a forecast's quantiles describe.
 
     Args:
         levels: `[n_levels]` ascending.
         quantiles: `[n, periods, n_levels]`, ascending in the last axis, not negative.
-        width: `[n]` units per bin; None chooses the least that lets `bins` bins hold all but a thousandth.
-        bins: bins at the most.
+        bins: at the most; they are as wide as it takes to hold all but a thousandth.
 
     Raises:
         ValueError: if quantiles cross, are negative or are no numbers.
@@ -131,8 +137,7 @@ def from_quantiles(
         raise ValueError("quantiles: must be finite, not negative and ascending")
     tail = (values[..., -1] - values[..., -2]) / np.log((1.0 - level[-2]) / (1.0 - level[-1]))  # [n, periods]
     top = values[..., -1] + tail * np.log((1.0 - level[-1]) / 1e-3 + 1.0)
-    if width is None:
-        width = bin_width(top.max(axis=1), bins)
+    width = bin_width(top.max(axis=1), bins)
     used = int(min(np.ceil((top.max(axis=1) / width).max()) + 2, bins))
     probability = np.zeros((*values.shape[:2], used))
     for begin in range(0, len(values), ROWS_AT_ONCE):
@@ -157,6 +162,20 @@ def _reached(level: FloatArray, values: FloatArray, tail: FloatArray, width: Int
     reached += (1.0 - level_below) * np.where(edge >= below, 1.0 - np.exp(-beyond), 0.0)
     reached[..., -1] = 1.0
     return reached
+
+
+def as_one(parts: Sequence[DemandDistribution], weights: FloatArray) -> DemandDistribution:
+    """A mixture: the demand of one of several distributions of the same products and widths, chosen at random.
+
+    Args:
+        parts: `[n, periods, bins]` each.
+        weights: `[parts, n]` probabilities.
+    """
+    bins = max(part.probability.shape[-1] for part in parts)
+    mixed = np.zeros((*parts[0].probability.shape[:2], bins))
+    for part, weight in zip(parts, weights, strict=True):
+        mixed[..., : part.probability.shape[-1]] += weight[:, None, None] * part.probability
+    return DemandDistribution(mixed, parts[0].width)
 
 
 def poisson(mean: FloatArray, *, bins: int = MOST_BINS) -> DemandDistribution:

@@ -91,15 +91,26 @@ class Policy:
         order_up_to: `[n, periods]` the position that one orders up to from there.
         order: `[n]` what to order now.
         cost: `[n]` expected cost from now to the end, from the position given.
-        menu_cost: `[n, options]` the same if one of the orders that were asked about is placed now; infinite where it
-            would exceed the capacity.
+        menu: `[n, options]` orders of now between nothing and the best one, where they were asked for.
+        menu_cost: `[n, options]` expected cost if that one is placed; infinite where it would exceed the capacity.
     """
 
     reorder_point: FloatArray
     order_up_to: FloatArray
     order: FloatArray
     cost: FloatArray
+    menu: FloatArray
     menu_cost: FloatArray
+
+
+def order_menu(order: FloatArray, terms: Terms, sizes: int) -> FloatArray:
+    """Possible orders from nothing to `order` `[n]` in about equal steps of whole packs, `[n, sizes + 1]`."""
+    if not sizes:
+        return np.zeros((len(order), 0))
+    packs = np.floor(order[:, None] / terms.pack[:, None] * np.linspace(0.0, 1.0, sizes + 1))
+    menu: FloatArray = packs * terms.pack[:, None]
+    menu[:, -1] = order
+    return np.where(menu < terms.least_order[:, None], 0.0, menu)
 
 
 def optimize(
@@ -108,7 +119,7 @@ def optimize(
     position: FloatArray,
     *,
     discount: float = 1.0,
-    menu: FloatArray | None = None,
+    menu: int = 0,
 ) -> Policy:
     """The best policy of every product.
 
@@ -117,13 +128,12 @@ def optimize(
         terms: of the n products.
         position: `[n]` units on hand and on order, less what is owed.
         discount: γ, of a period.
-        menu: `[n, options]` orders of now, in units, whose costs are asked for.
+        menu: sizes of an order of now, between nothing and the best one, whose costs are asked for.
 
     Raises:
         ValueError: if a least order or a pack does not fit into the capacity, or an order arrives too late to matter.
     """
     position = np.asarray(position, float)
-    menu = np.zeros((len(position), 0)) if menu is None else np.asarray(menu, float)
     _require_room(terms)
     if (late := np.flatnonzero(terms.lead_time >= demand.probability.shape[1])).size:
         raise ValueError(
@@ -137,7 +147,7 @@ def optimize(
     cells = np.cumsum((periods * width)[order])
     parts = np.split(order, np.searchsorted(cells, np.arange(CHUNK_CELLS, cells[-1], CHUNK_CELLS)))
     answers = [
-        _solve(demand.take(rows, int(bins[rows].max())), terms.take(rows), position[rows], menu[rows], discount)
+        _solve(demand.take(rows, int(bins[rows].max())), terms.take(rows), position[rows], menu, discount)
         for rows in parts
         if len(rows)
     ]
@@ -157,7 +167,7 @@ def _require_room(terms: Terms) -> None:
         )
 
 
-def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu: FloatArray, discount: float) -> Policy:
+def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, sizes: int, discount: float) -> Policy:
     """`optimize` of a part that fits into memory."""
     width = demand.width.astype(float)  # [n]
     n, periods, bins = demand.probability.shape
@@ -169,7 +179,7 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu:
     lot = np.maximum(np.minimum(economic * 2.0, horizon), np.maximum(terms.least_order, terms.pack)) / width
     below = int(np.ceil(most.max())) + 1  # positions below zero
     enough = (periods + terms.lead_time) * (bins - 1)  # bins that will do whatever the demand
-    asked = np.minimum((position + menu.max(axis=1, initial=0.0)) / width, enough)
+    asked = np.minimum(position / width, enough)
     above = int(np.ceil(np.maximum(most + lot + bins, asked).max()))
     x = np.arange(-below, above + 1)  # [X] in bins
     y = x[None, :] * width[:, None]  # [n, X] units
@@ -205,6 +215,7 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu:
     rows = np.arange(n)
     first = _target_at(reach_allowed, place, least, pack)
     order = np.where(orders[rows, place], (x[first] - x[place]) * width, 0.0)
+    menu = order_menu(order, terms, sizes)
     option = np.clip(np.round((position[:, None] + menu) / width[:, None]).astype(int) + below, 0, len(x) - 1)
     chosen = np.where(menu > 0, np.take_along_axis(reach_allowed, option, axis=1), np.take_along_axis(after, option, 1))
     bought = terms.unit_cost * x[place] * width
@@ -219,6 +230,7 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, menu:
         cost=value[rows, place]
         + owed_beyond * terms.unit_cost
         + kept_beyond * (ages * terms.holding_cost + discount**periods * terms.end_holding_cost),
+        menu=menu,
         menu_cost=menu_cost,
     )
 

@@ -1,15 +1,16 @@
 """A table of forecasts, from this package or any other: unique_id, ds, y_hat and quantiles `q0.05`, `q0.5`, ..."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from data_pipelines.schema import DS, UNIQUE_ID, Y_HAT, InputError
 from serving.inventory.demand_distribution import DemandDistribution, FloatArray, from_quantiles, poisson
-from serving.inventory.tables import read_table
+from serving.inventory.tables import as_date, read_table
 
 LEVEL = re.compile(r"q(0?\.\d+)")
 
@@ -20,7 +21,8 @@ class ForecastTable:
 
     Args:
         ids: `[n]` unique ids, in order.
-        days: `[horizon]` dates.
+        days: `[horizon]` dates, the first of each step.
+        step_days: of a step.
         mean: `[n, horizon]` expected units.
         levels: quantile levels, ascending; empty if there are none.
         quantiles: `[n, horizon, n_levels]` units.
@@ -28,11 +30,16 @@ class ForecastTable:
     """
 
     ids: list[str]
-    days: FloatArray
+    days: npt.NDArray[np.datetime64]
+    step_days: int
     mean: FloatArray
     levels: tuple[float, ...]
     quantiles: FloatArray
     repairs: dict[str, int]
+
+    def until(self, days: int) -> "ForecastTable":
+        """The first so many days."""
+        return replace(self, days=self.days[:days], mean=self.mean[:, :days], quantiles=self.quantiles[:, :days])
 
     def distribution(self) -> DemandDistribution:
         """Demand of every day; Poisson around the mean where there are no quantiles."""
@@ -51,6 +58,9 @@ def read_forecast(path: Path) -> ForecastTable:
             another number of days than the others.
     """
     table = read_table(path, (UNIQUE_ID, DS, Y_HAT))
+    table = table.with_columns(as_date(table))
+    if (bad := table[DS].is_null().arg_true()).len():
+        raise InputError(f"{path}: {DS} of {table[UNIQUE_ID][bad[0]]!r} is no date; write 2024-05-31")
     table = table.sort(UNIQUE_ID, DS)
     levels = sorted((float(found[1]), name) for name in table.columns if (found := LEVEL.fullmatch(name)))
     names = [Y_HAT, *(name for _, name in levels)]
@@ -73,6 +83,11 @@ def read_forecast(path: Path) -> ForecastTable:
         raise InputError(
             f"{path}: {short[0]!r} has {short[1]} days, others up to {len(days)}; forecast the same days for all"
         )
+    steps = np.unique(np.diff(days.to_numpy().astype("datetime64[D]")).astype(int))
+    if len(steps) > 1:
+        raise InputError(
+            f"{path}: {DS} goes on by {steps[0]} and by {steps[-1]} days; forecast every day, or every week"
+        )
     shape = (len(ids), len(days))
     mean = table[Y_HAT].cast(pl.Float64).to_numpy().reshape(shape)
     quantiles = table.select(pl.col(name).cast(pl.Float64) for _, name in levels).to_numpy().reshape(*shape, -1)
@@ -82,7 +97,8 @@ def read_forecast(path: Path) -> ForecastTable:
     }
     return ForecastTable(
         ids.cast(pl.String).to_list(),
-        days.to_numpy(),
+        days.to_numpy().astype("datetime64[D]"),
+        int(steps[0]) if len(steps) else 1,
         np.maximum(mean, 0.0),
         tuple(level for level, _ in levels),
         np.sort(np.maximum(quantiles, 0.0), axis=-1),

@@ -21,7 +21,7 @@ from serving.inventory.simulator import OrderUpTo, Shop, simulate
 
 SHARES = np.linspace(0.0, 1.1, 12)
 """Of the backorder model's levels, tried first; then finer ones around the best."""
-PATHS = 200
+PATHS, ROWS_AT_ONCE = 200, 2048
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,37 @@ def optimize_levels(demand: DemandDistribution, shop: Shop, *, paths: int = PATH
         seed: of the paths.
     """
     shop = replace(shop, lost_sales=True)
+    n, horizon, _ = demand.probability.shape
+    levels, cost, bound = np.zeros((2, n, horizon)), np.zeros(n), np.zeros(n)
+    generator = np.random.default_rng(seed)
+    for rows in np.array_split(np.arange(n), -(-n // ROWS_AT_ONCE)):
+        some, part = demand.take(rows), shop.take(rows)
+        sample = some.sample(paths, generator)
+        policy, cost[rows] = _search(some, part, sample)
+        levels[0, rows], levels[1, rows] = policy.reorder_point, policy.order_up_to
+        bound[rows] = _bound(some, part, sample)
+    return LostSalesLevels(OrderUpTo(levels[0], levels[1], shop.terms), cost, bound)
+
+
+def _search(demand: DemandDistribution, shop: Shop, sample: FloatArray) -> tuple[OrderUpTo, FloatArray]:
+    """The best shares on the paths, and their cost `[n]`."""
     backorders = optimize(demand, shop.terms, shop.position)
-    sample = demand.sample(paths, np.random.default_rng(seed))
-    costs: dict[float, FloatArray] = {}
 
     def policy(share: FloatArray) -> OrderUpTo:
         return scaled(backorders.reorder_point, backorders.order_up_to, share, shop.terms)
 
+    def cost(share: FloatArray) -> FloatArray:
+        return np.asarray(simulate(sample, shop, policy(share)).cost.mean(axis=1))
+
     n = len(shop.on_hand)
-    for share in SHARES:
-        costs[share] = simulate(sample, shop, policy(np.full(n, share))).cost.mean(axis=1)
-    table = np.stack(list(costs.values()))  # [shares, n]
+    table = np.stack([cost(np.full(n, share)) for share in SHARES])  # [shares, n]
     best, least = SHARES[table.argmin(axis=0)], table.min(axis=0)
     step = SHARES[1] - SHARES[0]
     for finer in (-0.5, 0.5, -0.25, 0.25):
         share = np.clip(best + finer * step, 0.0, None)
-        cost = simulate(sample, shop, policy(share)).cost.mean(axis=1)
-        best, least = np.where(cost < least, share, best), np.minimum(cost, least)
-    return LostSalesLevels(policy(best), least, _bound(demand, shop, sample))
+        found = cost(share)
+        best, least = np.where(found < least, share, best), np.minimum(found, least)
+    return policy(best), least
 
 
 def scaled(reorder_point: FloatArray, order_up_to: FloatArray, share: FloatArray, terms: Terms) -> OrderUpTo:
@@ -79,7 +92,7 @@ def scaled(reorder_point: FloatArray, order_up_to: FloatArray, share: FloatArray
     target = np.where(np.isfinite(order_up_to), order_up_to, 0.0)
     lot = np.where(np.isfinite(reorder_point), target - reorder_point, np.inf)
     level = np.round(target * share[:, None])
-    return OrderUpTo(level - lot, level, terms.least_order, terms.pack.astype(float))
+    return OrderUpTo(level - lot, level, terms)
 
 
 def _bound(demand: DemandDistribution, shop: Shop, sample: FloatArray) -> FloatArray:

@@ -21,12 +21,11 @@ from rich.table import Table
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.result_table import require_table, write_table
-from data_pipelines.schema import DEMAND, DS, UNIQUE_ID, InputError, Y
+from data_pipelines.schema import UNIQUE_ID, InputError
 from serving.inventory.demand_distribution import FloatArray
-from serving.inventory.forecast_table import ForecastTable
-from serving.inventory.plan import add_sources, chance_of_more, load
-from serving.inventory.stock_table import Stock, StockDefaults
-from serving.inventory.tables import as_date, read_table
+from serving.inventory.plan import chance_of_more
+from serving.inventory.sources import Sources, add_sources, demand_table, load
+from serving.inventory.stock_table import StockDefaults
 
 KINDS = ("stock-out", "overstock", "forecast-off", "dead-stock")
 SEVERITIES = ("critical", "warning", "notice")
@@ -90,20 +89,20 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.out is not None:
         require_table(arguments.out)
     settings = resolve(MonitorSettings, file=arguments.config, overrides=arguments.set)
-    forecast, stock = load(arguments.models, arguments.data, arguments.forecast, arguments.stock, settings)
-    history = arguments.demand or (arguments.data / f"{DEMAND.name}.parquet" if arguments.data else None)
-    recent = None if history is None else recent_demand(history, forecast, settings)
-    table = find_alerts(forecast, stock, settings, recent)
+    demand = demand_table(arguments)
+    sources = load(arguments, settings, demand)
+    recent = None if demand is None else recent_demand(sources, demand, settings)
+    table = find_alerts(sources, settings, recent)
     if arguments.out is not None:
         write_table(table, arguments.out)
-    for notice in stock.notices:
+    for notice in sources.notices():
         terminal.console.print(f"Note: {notice}", soft_wrap=True)
     if recent is None:
         terminal.console.print("Note: no --demand: forecast-off and dead-stock are not looked for")
     if arguments.json:
         print(json.dumps(table.to_dicts(), indent=2))
     else:
-        _show(table, len(forecast.ids))
+        _show(table, len(sources.names))
     return 0
 
 
@@ -120,47 +119,37 @@ class Recent:
     silent_days: FloatArray
 
 
-def recent_demand(path: Path, forecast: ForecastTable, settings: MonitorSettings) -> Recent:
-    """Read what was asked for before the forecast begins; a day without a row asked for nothing.
+def recent_demand(sources: Sources, path: Path, settings: MonitorSettings) -> Recent:
+    """Look at what was asked for before the forecast begins.
 
     Raises:
-        InputError: if the table cannot be read, or ends long before the forecast begins.
+        InputError: if nothing of it is known.
     """
-    table = read_table(path, (UNIQUE_ID, DS, Y))
-    first = forecast.days.astype("datetime64[D]")[0]
-    table = table.select(UNIQUE_ID, as_date(table), pl.col(Y).cast(pl.Float64, strict=False)).drop_nulls()
-    table = table.with_columns(age=(pl.lit(first.astype(object)) - pl.col(DS)).dt.total_days()).filter(
-        pl.col("age") > 0
-    )
-    if table.is_empty():
-        raise InputError(f"{path}: has no demand before {first}, where the forecast begins")
-    known = int(table["age"].max())  # type: ignore[arg-type]
-    lately = pl.col(Y).filter(pl.col("age") <= settings.recent_days).sum()
-    silent = pl.col("age").filter(pl.col(Y) > 0).min() - 1
-    found = table.group_by(UNIQUE_ID).agg(mean=lately / min(settings.recent_days, known), silent=silent)
-    joined = pl.DataFrame({UNIQUE_ID: forecast.ids}).join(found, on=UNIQUE_ID, how="left", maintain_order="left")
-    silent_days = joined["silent"].fill_null(known).cast(pl.Float64)
-    return Recent(joined["mean"].fill_null(0.0).to_numpy(), silent_days.to_numpy())
+    past, step = sources.past, sources.forecast.step_days
+    if not (known := past.shape[1]):
+        raise InputError(f"{path}: has no demand before {sources.forecast.days[0]}, where the forecast begins")
+    lately = past[:, -max(settings.recent_days // step, 1) :]
+    asked = past[:, ::-1] > 0
+    silent = np.where(asked.any(axis=1), asked.argmax(axis=1), known) * step
+    return Recent(lately.mean(axis=1) / step, silent.astype(float))
 
 
-def find_alerts(
-    forecast: ForecastTable, stock: Stock, settings: MonitorSettings, recent: Recent | None = None
-) -> pl.DataFrame:
+def find_alerts(sources: Sources, settings: MonitorSettings, recent: Recent | None = None) -> pl.DataFrame:
     """Everything that is or will be wrong, the worst first.
 
     Args:
-        forecast: of the products.
-        stock: of the same products.
+        sources: forecast and stock.
         settings: when to raise an alarm.
         recent: what was asked for lately, if that is known.
 
     Returns:
-        unique_id, kind, severity, value (a chance, days, a ratio, days) and message.
+        unique_id, name, kind, severity, value (a chance, days, a ratio, days) and message.
     """
-    shop, ids = stock.shop, np.array(forecast.ids)
+    shop, forecast, step = sources.stock.shop, sources.forecast, sources.forecast.step_days
+    ids = np.array([forecast.ids, sources.names])
     position = shop.position
     demand = forecast.distribution()
-    daily = forecast.mean.mean(axis=1)
+    daily = forecast.mean.mean(axis=1) / step
     chance = chance_of_more(demand.sums(np.maximum(shop.terms.lead_time, 1), starts=1), position)
     critical = chance >= settings.stockout_critical
     parts = [
@@ -172,7 +161,7 @@ def find_alerts(
             chance,
             [
                 f"runs out with {c:.0%} before an order of today arrives ({d} days); {p:g} units there and under way"
-                for c, d, p in zip(chance, shop.terms.lead_time, position, strict=True)
+                for c, d, p in zip(chance, shop.terms.lead_time * step, position, strict=True)
             ],
         )
     ]
@@ -196,7 +185,7 @@ def find_alerts(
                 ids,
                 "forecast-off",
                 far,
-                np.full(len(ids), "warning"),
+                np.full(len(daily), "warning"),
                 np.minimum(ratio, 9_999.0),
                 [
                     f"{d:.2g} a day are forecast, {r:.2g} were asked for lately"
@@ -210,7 +199,7 @@ def find_alerts(
                 ids,
                 "dead-stock",
                 dead,
-                np.full(len(ids), "warning"),
+                np.full(len(daily), "warning"),
                 recent.silent_days,
                 [
                     f"{s:g} units in stock, not asked for in {d:.0f} days"
@@ -235,7 +224,8 @@ def _alerts(
     """Rows of one kind, for the products where it is raised."""
     table = pl.DataFrame(
         {
-            UNIQUE_ID: pl.Series(ids, dtype=pl.String),
+            UNIQUE_ID: pl.Series(ids[0], dtype=pl.String),
+            "name": pl.Series(ids[1], dtype=pl.String),
             "kind": kind,
             "severity": pl.Series(severity, dtype=pl.String),
             "value": value,
@@ -249,7 +239,7 @@ def _show(table: pl.DataFrame, products: int) -> None:
     output = terminal.output(WIDE)
     shown = Table("severity", "kind", "product", "what", box=None, pad_edge=False)
     for row in table.head(SHOWN).iter_rows(named=True):
-        shown.add_row(row["severity"], row["kind"], row[UNIQUE_ID], row["message"])
+        shown.add_row(row["severity"], row["kind"], row["name"], row["message"])
     if table.height:
         output.print(shown)
     counts = dict(table["kind"].value_counts().iter_rows())

@@ -1,17 +1,10 @@
 """What to order today: `supplytower inventory plan`.
 
-Every product's order is the first decision of the policy of least expected cost over the days that are forecast
-(`dynamic_programming`; with lost sales, levels found by simulation, `lost_sales`). With a budget the orders are cut
-where that costs least (`allocation`). Writes a row per product: what to order and why, what it will cost, and the
-chance that the product runs out before an order of today can arrive.
+Writes a row per product: what to order and why, what it will cost, and the chance that the product runs out before an
+order of today can arrive. How the orders are found is in `orders`.
 """
 
-import argparse
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,41 +12,22 @@ import polars as pl
 from rich.table import Table
 
 from data_pipelines import console as terminal
+from data_pipelines.atomic import write_text
 from data_pipelines.config import describe, resolve
-from data_pipelines.result_table import require_table, write_table
-from data_pipelines.schema import LEAD_TIME_DAYS, ON_HAND, ON_ORDER, PRICE, SERIES, UNIQUE_ID, InputError
-from serving.inventory.allocation import Allocation, allocate
+from data_pipelines.result_table import require_page, require_table, write_table
+from data_pipelines.schema import DS, LEAD_TIME_DAYS, ON_HAND, ON_ORDER, UNIQUE_ID, InputError
+from serving.inventory.allocation import Allocation
 from serving.inventory.demand_distribution import DemandDistribution, FloatArray
-from serving.inventory.dynamic_programming import optimize
-from serving.inventory.forecast_table import ForecastTable, read_forecast
-from serving.inventory.lost_sales import optimize_levels
 from serving.inventory.newsvendor import expected_shortage
-from serving.inventory.stock_table import Stock, StockDefaults, add_stock_arguments, read_stock
+from serving.inventory.orders import Orders, find_orders, within_shelf_life
+from serving.inventory.report import plan_page
+from serving.inventory.simulator import Shop
+from serving.inventory.sources import Sources, add_sources, load
+from serving.inventory.stock_table import StockDefaults
+from serving.inventory.trajectory import LEVELS, Trajectory, follow
 
-MENU = 12
-"""Sizes of an order between nothing and the best one that a budget may choose from."""
 SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Orders of today.
-
-    Args:
-        order: `[n]` units.
-        wanted: `[n]` units without a budget.
-        reorder_point: `[n]` units; -inf if one never orders.
-        order_up_to: `[n]` units.
-        cost: `[n]` expected cost of holding, missing and ordering over the horizon, without what the units cost.
-        budget: how the budget was shared; None without one.
-    """
-
-    order: FloatArray
-    wanted: FloatArray
-    reorder_point: FloatArray
-    order_up_to: FloatArray
-    cost: FloatArray
-    budget: Allocation | None
+LIMITS = ("budget", "volume")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,151 +40,119 @@ def _main(argv: Sequence[str] | None) -> int:
         "supplytower inventory plan",
         "Say what to order today, and why: one row per product.",
         examples=[
-            "supplytower inventory plan --models build/models --data build/data --out plan.parquet",
+            "supplytower inventory plan --models build/models --data build/data --out plan.parquet --report plan.html",
             "supplytower inventory plan --forecast forecast.parquet --stock stock.csv --budget 5000 --out plan.csv",
             "supplytower inventory plan --forecast f.parquet --data build/data --set order_cost=20 --out plan.csv",
+            "supplytower inventory plan --forecast f.parquet --stock s.csv --set service_level=0.95 --out plan.csv",
         ],
         settings=describe(StockDefaults),
     )
     add_sources(parser)
     parser.add_argument("--budget", type=float, help="money for the orders of today")
+    parser.add_argument("--volume", type=float, help="room for all that is in stock, under way and ordered")
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
+    parser.add_argument("--schedule", type=Path, help="table of the days ahead: expected orders and stock, by product")
+    parser.add_argument("--report", type=Path, help="page with pictures, .html")
     arguments = parser.parse_args(argv)
     require_table(arguments.out)
+    if arguments.schedule is not None:
+        require_table(arguments.schedule, "--schedule")
+    if arguments.report is not None:
+        require_page(arguments.report)
     defaults = resolve(StockDefaults, file=arguments.config, overrides=arguments.set)
-    if arguments.budget is not None and not arguments.budget >= 0:
-        raise InputError(f"--budget {arguments.budget:g}: must be at least 0")
-    forecast, stock = load(arguments.models, arguments.data, arguments.forecast, arguments.stock, defaults)
+    for name in LIMITS:
+        if (limit := getattr(arguments, name)) is not None and not limit >= 0:
+            raise InputError(f"--{name} {limit:g}: must be at least 0")
+    sources = load(arguments, defaults)
     with terminal.console.status("planning"):
-        demand = forecast.distribution()
-        plan = make_plan(demand, stock, arguments.budget)
-        table = to_table(forecast, demand, stock, plan)
+        demand = sources.forecast.distribution()
+        shop, blocked = within_shelf_life(demand, sources.stock.shop)
+        uses = _limits(sources, arguments.budget, arguments.volume)
+        orders = find_orders(demand, shop, target=defaults.target, uses=uses)
+        ahead = follow(demand, shop, orders.policy, orders.order)
+        table = to_table(sources, demand, shop, orders, ahead)
     write_table(table, arguments.out)
-    for notice in (*stock.notices, *(f"{count:,} {what} mended" for what, count in forecast.repairs.items())):
+    if arguments.schedule is not None:
+        write_table(schedule(sources, ahead), arguments.schedule)
+    if arguments.report is not None:
+        write_text(arguments.report, plan_page(table, sources, shop, ahead))
+    notices = list(sources.notices())
+    if blocked.size:
+        notices.append(
+            f"{blocked.size:,} products spoil before their smallest order is likely to be sold, e.g. "
+            f"{sources.forecast.ids[blocked[0]]!r}: they are ordered by the smallest order at the most"
+        )
+    for notice in notices:
         terminal.console.print(f"Note: {notice}", soft_wrap=True)
-    _report(table, plan, arguments.budget, arguments.out)
+    _report(table, arguments.out)
+    if orders.shared is not None:
+        _report_limits(orders, orders.shared, uses, defaults)
     return 0
 
 
-def add_sources(parser: argparse.ArgumentParser) -> None:
-    """Give a command the options that say what is forecast, what is in stock, and what holds else."""
-    parser.add_argument("--models", type=Path, help="folder written by `supplytower export forecaster`")
-    parser.add_argument("--data", type=Path, help="folder written by `supplytower data prepare`")
-    parser.add_argument("--forecast", type=Path, help="table of forecasts, instead: unique_id, ds, y_hat, q0.05, ...")
-    add_stock_arguments(parser)
-
-
-def load(
-    models: Path | None, data: Path | None, forecast: Path | None, stock: Path | None, defaults: StockDefaults
-) -> tuple[ForecastTable, Stock]:
-    """Read or make the forecast, and read the stock.
-
-    Args:
-        models: exported models, with `data`.
-        data: the prepared data; beside a table of forecasts only for its prices.
-        forecast: a table of forecasts instead of the models.
-        stock: the stock table; None takes the defaults.
-        defaults: for what the stock table does not say.
+def _limits(sources: Sources, budget: float | None, volume: float | None) -> dict[str, tuple[FloatArray, float]]:
+    """What a unit of each product takes of each limit, and how much there is for the orders.
 
     Raises:
-        InputError: if neither or both of models and forecast are given, or something cannot be read.
+        InputError: if there is no room for what is there.
     """
-    if (forecast is None) == (models is None) or (models is not None and data is None):
-        raise InputError("give either --models and --data, or --forecast (with --data for the prices, if you like)")
-    if forecast is not None:
-        table = read_forecast(forecast)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            table = read_forecast(_forecast(Path(str(models)), Path(str(data)), Path(folder) / "forecast.parquet"))
-    prices = None
-    if data is not None and (series := data / f"{SERIES.name}.parquet").exists():
-        catalogue = pl.read_parquet(series)
-        prices = catalogue.select(UNIQUE_ID, PRICE) if PRICE in catalogue.columns else None
-    return table, read_stock(stock, table.ids, defaults, len(table.days), prices)
-
-
-def _forecast(models: Path, data: Path, out: Path) -> Path:
-    """Forecast with the exported model, in a process of its own: planning needs no TensorFlow."""
-    command = [sys.executable, "-m", "training.forecast", "--models", str(models), "--data", str(data)]
-    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
-    return out
-
-
-def make_plan(demand: DemandDistribution, stock: Stock, budget: float | None = None) -> Plan:
-    """The orders of today.
-
-    Args:
-        demand: of the days that are forecast.
-        stock: of the same products.
-        budget: money for all orders together; None for as much as it takes.
-
-    Raises:
-        InputError: if a budget is asked for with lost sales.
-    """
-    terms = stock.shop.terms
-    position = stock.shop.position
-    if stock.shop.lost_sales:
-        if budget is not None:
-            raise InputError("--budget: not together with lost_sales=true; leave out one of them")
-        found = optimize_levels(demand, stock.shop)
-        order = found.policy(0, position[:, None])[:, 0]
-        point, level = found.policy.reorder_point[:, 0], found.policy.order_up_to[:, 0]
-        return Plan(order, order, point, level, found.cost, None)
-    policy = optimize(demand, terms, position)
-    units = terms.unit_cost * (demand.mean().sum(axis=1) - position)  # bought in any case, now or in the end
-    shared, order, cost = None, policy.order, policy.cost
+    stock, uses = sources.stock, {}
     if budget is not None:
-        packs = np.floor(policy.order[:, None] / terms.pack[:, None] * np.linspace(0, 1, MENU + 1))
-        menu = np.asarray(packs * terms.pack[:, None], float)
-        menu[:, -1] = policy.order
-        menu = np.where(menu < terms.least_order[:, None], 0.0, menu)
-        costs = optimize(demand, terms, position, menu=menu).menu_cost
-        shared = allocate(costs, (menu * terms.unit_cost[:, None])[..., None], np.array([budget]))
-        rows = np.arange(len(menu))
-        order, cost = menu[rows, shared.choice], costs[rows, shared.choice]
-    return Plan(order, policy.order, policy.reorder_point[:, 0], policy.order_up_to[:, 0], cost - units, shared)
+        uses["budget"] = stock.shop.terms.unit_cost, budget
+    if volume is not None:
+        taken = float(stock.shop.position @ stock.volume)
+        if taken > volume:
+            raise InputError(
+                f"--volume {volume:g}: what is in stock and under way takes {taken:,.2f}, {taken - volume:,.2f} more "
+                "than that; nothing could be ordered"
+            )
+        uses["volume"] = stock.volume, volume - taken
+    return uses
 
 
-def to_table(forecast: ForecastTable, demand: DemandDistribution, stock: Stock, plan: Plan) -> pl.DataFrame:
+def to_table(
+    sources: Sources, demand: DemandDistribution, shop: Shop, orders: Orders, ahead: Trajectory
+) -> pl.DataFrame:
     """A row per product, the dearest orders first."""
-    shop = stock.shop
-    terms, position = shop.terms, shop.position
-    waiting = np.maximum(terms.lead_time, 1)  # days before an order of today can help
+    terms, position, step = shop.terms, shop.position, sources.forecast.step_days
+    waiting = np.maximum(terms.lead_time, 1)  # steps before an order of today can help
     until = demand.sums(waiting, starts=1)
-    short = chance_of_more(until, position)
     cumulated = np.cumsum(demand.mean(), axis=1)
     cover = (cumulated <= position[:, None] + 1e-9).sum(axis=1)
-    days = demand.probability.shape[1]
+    rows, horizon = np.arange(len(position)), demand.probability.shape[1]
+    following = np.minimum(terms.review_every, horizon - 1)
+    point, level = orders.policy.reorder_point[:, 0], orders.policy.order_up_to[:, 0]
     table = pl.DataFrame(
         {
-            UNIQUE_ID: forecast.ids,
-            "order": plan.order,
-            "order_value": plan.order * terms.unit_cost,
+            UNIQUE_ID: sources.forecast.ids,
+            "name": sources.names,
+            "order": orders.order,
+            "order_value": orders.order * terms.unit_cost,
             ON_HAND: shop.on_hand,
             ON_ORDER: shop.on_order,
-            LEAD_TIME_DAYS: terms.lead_time,
+            LEAD_TIME_DAYS: terms.lead_time * step,
             "demand_until_arrival": until.mean()[:, 0],
             "missing_until_arrival": expected_shortage(until, position[:, None])[:, 0],
-            "stockout_probability": short,
-            "days_of_cover": cover,
-            "reorder_point": np.where(np.isfinite(plan.reorder_point), plan.reorder_point, np.nan),
-            "order_up_to": np.where(np.isfinite(plan.order_up_to), plan.order_up_to, np.nan),
-            "expected_cost": plan.cost,
-            "wanted": plan.wanted,
+            "stockout_probability": chance_of_more(until, position),
+            "days_of_cover": cover * step,
+            "reorder_point": np.where(np.isfinite(point), np.round(point), np.nan),
+            "order_up_to": np.where(np.isfinite(level), level, np.nan),
+            "expected_cost": orders.cost,
+            "next_review": sources.forecast.days[following],
+            "next_order": ahead.order[rows, following],
+            "wanted": orders.wanted,
         }
     ).fill_nan(None)
     have = pl.format("{} in stock and {} on order", _number(ON_HAND), _number(ON_ORDER))
     last = (
-        pl.when(pl.col("days_of_cover") >= days)
-        .then(pl.lit(f"{days} days or more"))
+        pl.when(pl.col("days_of_cover") >= horizon * step)
+        .then(pl.lit(f"{horizon * step} days or more"))
         .when(pl.col("days_of_cover") == 0)
-        .then(pl.lit("less than a day"))
+        .then(pl.lit(f"less than {'a day' if step == 1 else f'{step} days'}"))
         .otherwise(pl.format("about {} days", pl.col("days_of_cover")))
     )
     cut = pl.when(pl.col("order") < pl.col("wanted")).then(
-        pl.format("; {} would be best, the budget allows {}", _number("wanted"), _number("order"))
+        pl.format("; {} would be best, the limits allow {}", _number("wanted"), _number("order"))
     )
     filled = pl.format(
         "{} last {}; order at {} or less, up to {}", have, last, _number("reorder_point"), _number("order_up_to")
@@ -222,7 +164,7 @@ def to_table(forecast: ForecastTable, demand: DemandDistribution, stock: Stock, 
         .then(filled + cut.otherwise(pl.lit("")))
         .otherwise(pl.format("{} last {}", have, last))
     )
-    return table.with_columns(reason=reason).drop("wanted").sort("order_value", UNIQUE_ID, descending=[True, False])
+    return table.with_columns(reason=reason).sort("order_value", UNIQUE_ID, descending=[True, False])
 
 
 def _number(name: str) -> pl.Expr:
@@ -235,12 +177,26 @@ def chance_of_more(demand: DemandDistribution, units: FloatArray) -> FloatArray:
     return np.asarray((demand.probability[:, 0] * (value > units[:, None] + 1e-9)).sum(axis=1))
 
 
-def _report(table: pl.DataFrame, plan: Plan, budget: float | None, out: Path) -> None:
+def schedule(sources: Sources, ahead: Trajectory) -> pl.DataFrame:
+    """A row per product and day: what will be ordered and in stock, from simulated futures."""
+    n, days = ahead.order.shape
+    columns = {
+        UNIQUE_ID: np.repeat(np.array(sources.forecast.ids), days),
+        DS: np.tile(sources.forecast.days, n),
+        "order": ahead.order.reshape(-1),
+        "stock": ahead.stock.reshape(-1),
+        "stockout_probability": ahead.missing.reshape(-1),
+    }
+    spread = {f"stock_q{level:g}": ahead.quantiles[..., i].reshape(-1) for i, level in enumerate(LEVELS)}
+    return pl.DataFrame(columns | spread)
+
+
+def _report(table: pl.DataFrame, out: Path) -> None:
     ordered = table.filter(pl.col("order") > 0)
     shown = Table("product", "order", "value", "runs out first", "why", box=None, pad_edge=False)
     for row in ordered.head(SHOWN).iter_rows(named=True):
         chance = f"{row['stockout_probability']:.0%}"
-        shown.add_row(row[UNIQUE_ID], f"{row['order']:,.0f}", f"{row['order_value']:,.2f}", chance, row["reason"])
+        shown.add_row(row["name"], f"{row['order']:,.0f}", f"{row['order_value']:,.2f}", chance, row["reason"])
     terminal.console.print(shown)
     terminal.console.print(
         f"{ordered.height:,} of {table.height:,} products to order today: {ordered['order'].sum():,.0f} units for "
@@ -249,10 +205,28 @@ def _report(table: pl.DataFrame, plan: Plan, budget: float | None, out: Path) ->
         soft_wrap=True,
         highlight=False,
     )
-    if plan.budget is not None and budget is not None:
+
+
+def _report_limits(
+    orders: Orders, shared: Allocation, uses: dict[str, tuple[FloatArray, float]], defaults: StockDefaults
+) -> None:
+    """How far each limit reaches, and what one more of it would save."""
+    short = (orders.order < orders.wanted).sum()
+    for i, (name, (each, limit)) in enumerate(uses.items()):
+        needed = float(orders.wanted @ each)
+        if needed <= limit:
+            said = f"enough for all orders, {needed:,.2f}"
+        else:
+            said = (
+                f"{needed - limit:,.2f} less than all orders need ({needed:,.2f}); {shared.use[i]:,.2f} used; one more "
+                f"would save {shared.price[i]:.3f}"
+            )
+        terminal.console.print(f"{name} {limit:,.2f}: {said}", soft_wrap=True, highlight=False)
+    if short:
+        aimed = f", and service_level={defaults.service_level:g} is not reached" if defaults.target else ""
         terminal.console.print(
-            f"budget {budget:,.2f}: {plan.budget.use[0]:,.2f} used; one more would save {plan.budget.price[0]:.3f}; a "
-            f"perfect plan would cost at most {plan.budget.gap:,.2f} less",
+            f"{short:,} products get less than would be best{aimed}; a perfect plan would cost at most "
+            f"{shared.gap:,.2f} less",
             soft_wrap=True,
             highlight=False,
         )

@@ -10,8 +10,8 @@ only. Nothing is created or lost:
 where sales of backordered units are counted on the day they leave. Reference: Silver, Pyke and Thomas, 2017, chapter 6.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,7 @@ import numpy.typing as npt
 from serving.inventory.demand_distribution import FloatArray, IntArray
 from serving.inventory.dynamic_programming import Policy, Terms
 
-Order = Callable[[int, FloatArray], FloatArray]
-"""Called with the day and the positions `[n, paths]`; returns the units to order."""
-NO_EXPIRY = np.iinfo(np.int64).max
+NO_EXPIRY = 1_000_000_000
 CHUNK_CELLS = 16_384
 """Products times paths at a time: what fits into the processor's cache."""
 
@@ -33,36 +31,78 @@ class OrderUpTo:
     Args:
         reorder_point: `[n, days]` s, in units.
         order_up_to: `[n, days]` S, in units.
-        least_order: `[n]` units.
-        pack: `[n]` units; orders are rounded up to a multiple.
+        terms: least orders, packs and capacities of the n products.
     """
 
     reorder_point: FloatArray
     order_up_to: FloatArray
-    least_order: FloatArray
-    pack: FloatArray
+    terms: Terms
 
     @classmethod
     def base_stock(cls, level: FloatArray, terms: Terms) -> "OrderUpTo":
         """Fill up to the level `[n, days]` every time."""
-        return cls(level - 1e-9, level, terms.least_order, terms.pack.astype(float))
+        return cls(level - 1e-9, level, terms)
 
     @classmethod
     def of(cls, policy: Policy, terms: Terms) -> "OrderUpTo":
         """The levels that a dynamic programme found."""
-        return cls(policy.reorder_point, policy.order_up_to, terms.least_order, terms.pack.astype(float))
+        return cls(policy.reorder_point, policy.order_up_to, terms)
 
     def take(self, rows: IntArray) -> "OrderUpTo":
         """Some of the products."""
-        return OrderUpTo(self.reorder_point[rows], self.order_up_to[rows], self.least_order[rows], self.pack[rows])
+        return OrderUpTo(self.reorder_point[rows], self.order_up_to[rows], self.terms.take(rows))
+
+    def __call__(self, day: int, position: FloatArray) -> FloatArray:
+        """Units to order, `[n, paths]`: whole packs, at least the smallest order, and none that has no room."""
+        up_to, pack = self.order_up_to[:, day, None], self.terms.pack[:, None]
+        missing = np.maximum(up_to - position, self.terms.least_order[:, None])
+        units = np.ceil(missing / pack - 1e-9) * pack
+        if np.isfinite(self.terms.capacity).any():
+            units = np.minimum(units, np.floor((self.terms.capacity[:, None] - position) / pack) * pack)
+            units[units < self.terms.smallest_order[:, None]] = 0.0
+        wanted: FloatArray = np.where(position <= self.reorder_point[:, day, None], units, 0.0)
+        return wanted
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """A given order on the first day, and a policy from then on.
+
+    Args:
+        order: `[n]` units.
+        then: the policy.
+    """
+
+    order: FloatArray
+    then: OrderUpTo
+
+    def take(self, rows: IntArray) -> "FirstOrder":
+        """Some of the products."""
+        return FirstOrder(self.order[rows], self.then.take(rows))
 
     def __call__(self, day: int, position: FloatArray) -> FloatArray:
         """Units to order, `[n, paths]`."""
-        up_to = self.order_up_to[:, day, None]
-        missing = np.maximum(up_to - position, self.least_order[:, None])
-        packs = np.ceil(missing / self.pack[:, None] - 1e-9) * self.pack[:, None]
-        wanted: FloatArray = np.where(position <= self.reorder_point[:, day, None], packs, 0.0)
-        return wanted
+        return self.then(day, position) if day else np.repeat(self.order[:, None], position.shape[1], axis=1)
+
+
+@dataclass(frozen=True)
+class Daily:
+    """What happened day by day; every array is `[n, paths, days]`, in units.
+
+    Args:
+        stock: at the end of the day.
+        ordered: on the day.
+        missing: lost or owed at the end of the day.
+    """
+
+    stock: FloatArray
+    ordered: FloatArray
+    missing: FloatArray
+
+    @classmethod
+    def empty(cls, n: int, paths: int, days: int) -> Self:
+        """To be filled."""
+        return cls(*(np.zeros((n, paths, days)) for _ in fields(cls)))
 
 
 @dataclass(frozen=True)
@@ -86,8 +126,9 @@ class Outcome:
         holding_cost: money.
         stockout_cost: money.
         order_cost: money of placing orders.
+        spoilage_cost: money of the units that spoiled.
         purchase_cost: money of the units ordered.
-        stock: `[n, paths, days]` units at the end of each day, where it was asked for.
+        daily: the days one by one, where that was asked for.
     """
 
     sold: FloatArray
@@ -106,13 +147,18 @@ class Outcome:
     holding_cost: FloatArray
     stockout_cost: FloatArray
     order_cost: FloatArray
+    spoilage_cost: FloatArray
     purchase_cost: FloatArray
-    stock: FloatArray | None = None
+    daily: Daily | None = None
 
     @property
     def cost(self) -> FloatArray:
-        """All that it cost, without the units themselves, `[n, paths]`."""
-        return self.holding_cost + self.stockout_cost + self.order_cost
+        """All that it cost, without the units that were sold, `[n, paths]`."""
+        return self.holding_cost + self.stockout_cost + self.order_cost + self.spoilage_cost
+
+    def totals(self) -> dict[str, FloatArray]:
+        """The arrays `[n, paths]` by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "daily"}
 
     def fill_rate(self) -> float:
         """Share of the demand that was served on its day."""
@@ -156,26 +202,30 @@ class Shop:
         return Shop(self.terms.take(rows), self.on_hand[rows], self.on_order[rows], self.lost_sales, life)
 
 
-def simulate(demand: FloatArray, shop: Shop, policy: OrderUpTo, *, keep_stock: bool = False) -> Outcome:
+def simulate(demand: FloatArray, shop: Shop, policy: OrderUpTo | FirstOrder, *, keep_days: bool = False) -> Outcome:
     """Run a policy over demand.
 
     Args:
         demand: `[n, paths, days]` units, not negative.
         shop: where it begins.
         policy: of the n products.
-        keep_stock: also return the stock of every day.
+        keep_days: also return every day on its own.
     """
     n, paths, _ = demand.shape
     products = max(CHUNK_CELLS // max(paths, 1), 1)
     outcomes = []
     for begin in range(0, n, products):
         rows = np.arange(begin, min(begin + products, n))
-        outcomes.append(_simulate(demand[rows], shop.take(rows), policy.take(rows), keep_stock))
-    names = [name for name in Outcome.__dataclass_fields__ if getattr(outcomes[0], name) is not None]
-    return Outcome(**{name: np.concatenate([getattr(one, name) for one in outcomes]) for name in names})
+        outcomes.append(_simulate(demand[rows], shop.take(rows), policy.take(rows), keep_days))
+    daily = None
+    if keep_days:
+        kept = [one.daily for one in outcomes]
+        daily = Daily(*(np.concatenate([getattr(one, part.name) for one in kept]) for part in fields(Daily)))
+    parts = [one.totals() for one in outcomes]
+    return Outcome(**{name: np.concatenate([one[name] for one in parts]) for name in parts[0]}, daily=daily)
 
 
-def _simulate(demand: FloatArray, shop: Shop, policy: Order, keep_stock: bool) -> Outcome:
+def _simulate(demand: FloatArray, shop: Shop, policy: OrderUpTo | FirstOrder, keep_days: bool) -> Outcome:
     n, paths, days = demand.shape
     terms, lead = shop.terms, shop.terms.lead_time
     slots = int(lead.max(initial=0)) + 1
@@ -189,7 +239,7 @@ def _simulate(demand: FloatArray, shop: Shop, policy: Order, keep_stock: bool) -
     names = ("sold", "demanded", "served", "lost", "received", "spoiled", "orders", "ordered", "stockout_days")
     total = {name: np.zeros((n, paths)) for name in names}
     stock_sum, owed_or_lost = np.zeros((n, paths)), np.zeros((n, paths))
-    history = np.zeros((n, paths, days)) if keep_stock else None
+    daily = Daily.empty(n, paths, days) if keep_days else None
     opening = stock.copy()
     immediate = np.flatnonzero(lead == 0)
     for day in range(days):
@@ -228,8 +278,8 @@ def _simulate(demand: FloatArray, shop: Shop, policy: Order, keep_stock: bool) -
         else:
             owed = missing
         stock_sum += stock
-        if history is not None:
-            history[:, :, day] = stock
+        if daily is not None:
+            daily.stock[:, :, day], daily.ordered[:, :, day], daily.missing[:, :, day] = stock, order, missing
     return Outcome(
         **total,
         owed=owed,
@@ -239,8 +289,9 @@ def _simulate(demand: FloatArray, shop: Shop, policy: Order, keep_stock: bool) -
         holding_cost=terms.holding_cost[:, None] * stock_sum,
         stockout_cost=terms.stockout_cost[:, None] * owed_or_lost,
         order_cost=terms.order_cost[:, None] * total["orders"],
+        spoilage_cost=terms.unit_cost[:, None] * total["spoiled"],
         purchase_cost=terms.unit_cost[:, None] * total["ordered"],
-        stock=history,
+        daily=daily,
     )
 
 

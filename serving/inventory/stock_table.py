@@ -1,6 +1,5 @@
 """What is in stock and what products cost: the table `stock`, with documented defaults for all that it does not say."""
 
-import argparse
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,15 +22,17 @@ from data_pipelines.schema import (
     STOCKOUT_COST,
     UNIQUE_ID,
     UNIT_COST,
+    VOLUME,
     InputError,
 )
 from serving.inventory.demand_distribution import FloatArray
 from serving.inventory.dynamic_programming import Terms
+from serving.inventory.policies import ServiceTarget
 from serving.inventory.simulator import NO_EXPIRY, Shop
 from serving.inventory.tables import read_table
 
 DAYS_IN_YEAR = 365.0
-AT_LEAST_ONE = (REVIEW_DAYS, PACK_SIZE, SHELF_LIFE_DAYS)
+AT_LEAST_ONE = (REVIEW_DAYS, PACK_SIZE)
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,34 @@ class StockDefaults:
     capacity: float = float("inf")
     """Units that there is room for, in stock and on order."""
     shelf_life_days: int = 0
-    """Days until a unit spoils, in simulations; 0: it does not."""
+    """Days until a unit spoils; 0: it does not. No more is ordered than is likely enough to be sold before."""
+    volume: float = 1.0
+    """Room that a unit takes, in the unit of --volume."""
     lost_sales: bool = False
     """Whether a customer who finds nothing goes elsewhere rather than waits."""
+    service_level: float = 0.0
+    """Share of the demand to serve, instead of weighing what missing units cost; 0: weigh the costs."""
+    service_measure: str = "cycle"
+    """cycle: share of the times between two orders in which nothing is missing; fill: share of the units."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        for field in fields(self):
+        for field in fields(StockDefaults):
+            if isinstance(field.default, str):
+                continue
             if getattr(self, field.name) < (1 if field.name in (REVIEW_DAYS, PACK_SIZE) else 0):
                 raise InputError(f"{field.name}={getattr(self, field.name)}: is too small")
         if not self.margin < 1:
             raise InputError(f"margin={self.margin}: must be below 1")
+        if not self.service_level < 1:
+            raise InputError(f"service_level={self.service_level}: must be below 1, e.g. 0.95")
+        if self.service_measure not in ("cycle", "fill"):
+            raise InputError(f"service_measure={self.service_measure}: must be cycle or fill")
+
+    @property
+    def target(self) -> ServiceTarget | None:
+        """The service level, if there is one."""
+        return ServiceTarget(self.service_level, self.service_measure == "fill") if self.service_level else None
 
 
 @dataclass(frozen=True)
@@ -83,19 +101,14 @@ class Stock:
     Args:
         shop: terms, stock, review and shelf life.
         price: `[n]` money per unit.
+        volume: `[n]` room per unit.
         notices: what had to be assumed, in sentences.
     """
 
     shop: Shop
     price: FloatArray
+    volume: FloatArray
     notices: tuple[str, ...]
-
-
-def add_stock_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a command the options that say what is in stock, and what holds else."""
-    parser.add_argument("--stock", type=Path, help="table of what is in stock and what products cost")
-    parser.add_argument("--config", type=Path, help="YAML file of settings")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
 
 
 def read_stock(
@@ -104,6 +117,7 @@ def read_stock(
     defaults: StockDefaults,
     horizon: int,
     prices: pl.DataFrame | None = None,
+    step_days: int = 1,
 ) -> Stock:
     """Read what is in stock.
 
@@ -111,8 +125,9 @@ def read_stock(
         path: the table; None takes the defaults for all.
         ids: the products that are forecast.
         defaults: for what is not said.
-        horizon: days that are forecast.
+        horizon: steps that are forecast.
         prices: `unique_id` and `price` of a catalogue, for products whose stock row has none.
+        step_days: of a step of the forecast; lead times, reviews and costs by the day become those of steps.
 
     Raises:
         InputError: naming file, product, column and value, if a number is impossible, an id is there twice, or an order
@@ -128,6 +143,11 @@ def read_stock(
         unknown = len(set(ids) - set(given[UNIQUE_ID]))
         if unknown:
             notices.append(f"{unknown:,} of {len(ids):,} products are not in {path}: the defaults hold for them")
+        for name in (ON_HAND, LEAD_TIME_DAYS):
+            empty = given[name].null_count() if name in given.columns else given.height
+            if empty:
+                default = getattr(defaults, name)
+                notices.append(f"{path} does not say {name} of {empty:,} products: {default:g} is taken")
         if unasked := len(set(given[UNIQUE_ID]) - set(ids)):
             notices.append(f"{unasked:,} products of {path} have no forecast and are left out")
 
@@ -146,15 +166,15 @@ def read_stock(
     price = column(PRICE, usual)
     cost = np.where(np.isnan(cost), price * (1.0 - defaults.margin), cost)
     terms = Terms(
-        lead_time=column(LEAD_TIME_DAYS, defaults.lead_time_days).astype(np.int64),
-        holding_cost=column(HOLDING_COST, cost * defaults.holding_rate / DAYS_IN_YEAR),
-        stockout_cost=column(STOCKOUT_COST, np.maximum(price - cost, 0.0) * defaults.stockout_factor),
+        lead_time=np.ceil(column(LEAD_TIME_DAYS, defaults.lead_time_days) / step_days).astype(np.int64),
+        holding_cost=step_days * column(HOLDING_COST, cost * defaults.holding_rate / DAYS_IN_YEAR),
+        stockout_cost=step_days * column(STOCKOUT_COST, np.maximum(price - cost, 0.0) * defaults.stockout_factor),
         unit_cost=cost,
         order_cost=column(ORDER_COST, defaults.order_cost),
         least_order=column(MOQ, defaults.moq),
         pack=column(PACK_SIZE, defaults.pack_size).astype(np.int64),
         capacity=column(CAPACITY, defaults.capacity),
-        review_every=column(REVIEW_DAYS, defaults.review_days).astype(np.int64),
+        review_every=np.ceil(column(REVIEW_DAYS, defaults.review_days) / step_days).astype(np.int64),
         end_holding_cost=-cost,
         end_stockout_cost=cost,
     )
@@ -164,10 +184,12 @@ def read_stock(
         column(ON_HAND, defaults.on_hand),
         column(ON_ORDER, defaults.on_order),
         defaults.lost_sales,
-        np.where(life > 0, life, NO_EXPIRY).astype(np.int64) if (life > 0).any() else None,
+        np.where(life > 0, np.maximum(life // step_days, 1), NO_EXPIRY).astype(np.int64) if (life > 0).any() else None,
     )
-    _require_possible(shop, ids, where, horizon)
-    return Stock(shop, price, tuple(notices))
+    if step_days > 1:
+        notices.append(f"the forecast is by {step_days} days: lead times and review intervals are rounded up to that")
+    _require_possible(shop, ids, where, horizon * step_days, step_days)
+    return Stock(shop, price, column(VOLUME, defaults.volume), tuple(notices))
 
 
 def _checked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -188,14 +210,14 @@ def _checked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
     return table
 
 
-def _require_possible(shop: Shop, ids: list[str], where: str, horizon: int) -> None:
+def _require_possible(shop: Shop, ids: list[str], where: str, days: int, step_days: int) -> None:
     """Orders that can be placed and arrive in time."""
     terms = shop.terms
-    if (late := np.flatnonzero(terms.lead_time >= horizon)).size:
+    if (late := np.flatnonzero(terms.lead_time * step_days >= days)).size:
         row = late[0]
         raise InputError(
-            f"{where}: {LEAD_TIME_DAYS} of {ids[row]!r} is {terms.lead_time[row]}, but only {horizon} days are "
-            "forecast; forecast further ahead or leave the product out"
+            f"{where}: {LEAD_TIME_DAYS} of {ids[row]!r} is {terms.lead_time[row] * step_days}, but only {days} days "
+            "are forecast; forecast further ahead or leave the product out"
         )
     smallest = terms.smallest_order
     if (blocked := np.flatnonzero(smallest > terms.capacity)).size:

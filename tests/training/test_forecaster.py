@@ -195,9 +195,33 @@ def test_a_shorter_horizon_as_csv(folder):
     assert pl.read_csv(folder / "f.csv").height == 6 * 3
 
 
+def test_days_held_back_are_forecast_as_if_they_were_not_known(folder):
+    assert forecast_to(folder, "held.parquet", "--hold-back", "3", "--horizon", "2") == 0
+    held = pl.read_parquet(folder / "held.parquet")
+    assert [str(day) for day in held["ds"].unique().sort()] == ["2021-09-14", "2021-09-15"]
+    panel = load_panel(folder / "data", CONFIG).until(DAYS - 3)
+    expected = LSTMForecaster.load(folder / "run" / runs.MODEL).forecast(panel, 2).mean
+    npt.assert_allclose(held["y_hat"].to_numpy().reshape(-1, 2), expected, rtol=1e-4)
+
+
+def test_policies_are_replayed_on_the_days_that_the_model_has_not_seen(folder, version, capsys):
+    sources = ["--models", str(folder / "models"), "--data", str(folder / "data")]
+    assert main(["inventory", "simulate", *sources, "--out", str(folder / "simulation.parquet")]) == 0
+    table = pl.read_parquet(folder / "simulation.parquet")
+    demand = pl.read_parquet(folder / "data" / "demand.parquet").with_columns(pl.col("ds").cast(pl.Date))
+    asked = demand.filter(pl.col("ds") > pl.col("ds").max() - timedelta(HORIZON))["y"].sum()
+    assert table.filter(pl.col("policy") == "newsvendor")["demanded"].sum() == pytest.approx(asked)
+    assert "less than seasonal-naive" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--horizon", "15"], "horizon 15: the model was trained for 1 to 14"), (["--version", "9"], "no version '9'")],
+    [
+        (["--horizon", "15"], "horizon 15: the model was trained for 1 to 14"),
+        (["--version", "9"], "no version '9'"),
+        (["--hold-back", "-1"], "--hold-back -1: must be at least 1"),
+        (["--hold-back", "9999"], "--hold-back 9999: the data have"),
+    ],
 )
 def test_what_cannot_be_forecast(folder, capsys, words, message):
     assert forecast_to(folder, "none.parquet", *words) == 2

@@ -106,11 +106,11 @@ def test_no_decision_is_cheaper(
 def test_the_costs_of_a_menu_of_orders():
     probability = np.array([[0.2, 0.5, 0.3], [0.6, 0.2, 0.2]])
     terms = Terms.of(1, holding_cost=1, stockout_cost=6, unit_cost=1, order_cost=2, capacity=5)
-    demand, menu = DemandDistribution(probability[None], np.array([1])), np.arange(8.0)[None]
-    policy = optimize(demand, terms, np.array([-1.0]), menu=menu)
-    assert policy.menu_cost.min() == pytest.approx(policy.cost[0])
-    assert policy.menu_cost.argmin() == policy.order[0]
-    assert np.isinf(policy.menu_cost[0]).tolist() == [False] * 7 + [True]  # at most 6 from -1 to a capacity of 5
+    demand = DemandDistribution(probability[None], np.array([1]))
+    policy = optimize(demand, terms, np.array([-1.0]), menu=3)
+    assert policy.order[0] == 3
+    assert policy.menu[0].tolist() == [0, 1, 2, 3]
+    assert policy.menu_cost[0, -1] == policy.menu_cost.min() == pytest.approx(policy.cost[0])
     # what is ordered in the last of two periods is optimal again: 0 now leaves -1, then by hand
     second = DemandDistribution(probability[None, 1:], np.array([1]))
     last = [float(optimize(second, terms, np.array([position])).cost[0]) for position in (-1.0, -2.0, -3.0)]
@@ -180,13 +180,13 @@ def test_the_expected_cost_is_what_a_simulation_costs():
     terms = Terms.of(2, lead_time=[0, 2], holding_cost=1, stockout_cost=9, order_cost=4)
     policy = optimize(demand, terms, np.zeros(2))
     paths = demand.sample(20_000, np.random.default_rng(0))
-    up_to = OrderUpTo(policy.reorder_point, policy.order_up_to, terms.least_order, terms.pack.astype(float))
+    up_to = OrderUpTo.of(policy, terms)
     outcome = simulate(paths, Shop(terms, np.zeros(2), np.zeros(2)), up_to)
     before_any_arrives = [0.0, 9 * (0.3 + 0.8)]  # 0.3 owed after the first day, 0.3 + 0.5 after the second
     npt.assert_allclose(outcome.cost.mean(axis=1), policy.cost + before_any_arrives, rtol=0.02)
     # and neither a higher nor a lower target is cheaper
     for change in (-1.0, 1.0):
-        moved = OrderUpTo(policy.reorder_point, policy.order_up_to + change, terms.least_order, up_to.pack)
+        moved = OrderUpTo(policy.reorder_point, policy.order_up_to + change, terms)
         other = simulate(paths, Shop(terms, np.zeros(2), np.zeros(2)), moved)
         assert (other.cost.mean(axis=1) > outcome.cost.mean(axis=1)).all()
 

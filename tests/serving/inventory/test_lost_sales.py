@@ -22,7 +22,7 @@ def test_it_beats_the_levels_of_patient_customers_the_more_the_longer_one_waits(
     demand, some = poisson(RATES), shop(lead_time, 9)
     found = optimize_levels(demand, some)
     backorders = optimize(demand, some.terms, some.on_hand)
-    levels = OrderUpTo(backorders.reorder_point, backorders.order_up_to, np.zeros(3), np.ones(3))
+    levels = OrderUpTo.of(backorders, some.terms)
     fresh = demand.sample(2_000, np.random.default_rng(7))  # paths that nothing was chosen on
     ours, theirs = (simulate(fresh, some, policy).cost.mean(axis=1).sum() for policy in (found.policy, levels))
     assert ours < (1 - saving) * theirs

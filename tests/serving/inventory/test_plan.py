@@ -73,7 +73,7 @@ def test_a_budget_is_kept_and_spent_where_it_saves_most(files, capsys):
     cut = pl.read_csv(files / "cut.csv")
     assert cut["order_value"].sum() <= free / 3
     assert cut["order_value"].sum() > free / 4
-    assert cut["reason"].str.contains("the budget allows").any()
+    assert cut["reason"].str.contains("the limits allow").any()
     assert "a perfect plan would cost at most" in capsys.readouterr().err
     whole = pl.read_parquet(files / "plan.parquet")
     assert cut["expected_cost"].sum() > whole["expected_cost"].sum()
@@ -163,7 +163,11 @@ def test_impossible_forecasts(files, capsys, change, message):
     ("words", "message"),
     [
         (["--budget", "-1"], "--budget -1: must be at least 0"),
-        (["--budget", "9", "--set", "lost_sales=true"], "--budget: not together with lost_sales=true"),
+        (["--volume", "50"], "--volume 50: what is in stock and under way takes 90.00, 40.00 more than that"),
+        (["--set", "service_level=1"], "service_level=1.0: must be below 1, e.g. 0.95"),
+        (["--set", "service_measure=sigma"], "service_measure=sigma: must be cycle or fill"),
+        (["--schedule", "days.txt"], "--schedule days.txt: name a file that ends with .parquet or .csv"),
+        (["--report", "page.txt"], "--report page.txt: name a file that ends with .html"),
         (["--models", "m", "--data", "d"], "give either --models and --data, or --forecast"),
         (["--set", "margin=1"], "margin=1.0: must be below 1"),
         (["--set", "review_days=0"], "review_days=0: is too small"),
@@ -192,7 +196,8 @@ def test_a_row_fills_only_what_it_says(tmp_path):
     np.testing.assert_allclose(stock.price, [10.0, 20.0])  # 7 / (1 - 0.3), and the catalogue's
     np.testing.assert_allclose(stock.shop.terms.unit_cost, [7.0, 14.0])
     assert stock.shop.on_hand.tolist() == [0.0, 0.0]
-    assert [notice.split(" ")[0] for notice in stock.notices] == ["1", "1"]  # b is not in it, z is not forecast
+    assert [notice.split(" ")[0] for notice in stock.notices] == ["1", str(path), str(path), "1"]
+    # b is not in it; it does not say what is on hand of a, nor any lead time; z is not forecast
 
 
 def test_a_table_of_forecasts_is_read_in_order_of_its_levels(tmp_path):
@@ -205,3 +210,82 @@ def test_a_table_of_forecasts_is_read_in_order_of_its_levels(tmp_path):
     assert [str(day)[:10] for day in found.days[:2]] == ["2024-05-01", "2024-05-02"]
     with pytest.raises(InputError, match="cannot be read"):
         read_forecast(tmp_path / "none.parquet")
+
+
+def test_a_service_level_instead_of_costs(files):
+    # bread: Poisson 10 a day, three days and one more: 40 expected; 0.5 is about the mean, 0.99 the 99 % quantile
+    for level, least in ((0.5, 40), (0.99, stats.poisson(40).ppf(0.99))):
+        assert plan(files, "--set", f"service_level={level}") == 0
+        assert rows(files)["bread"]["order_up_to"] == pytest.approx(least, abs=2)
+    assert plan(files, "--set", "service_level=0.99", "--set", "service_measure=fill") == 0
+    assert rows(files)["bread"]["order_up_to"] < least  # few units are missing even where it happens more often
+
+
+def test_a_budget_too_small_for_the_service_level_says_so(files, capsys):
+    words = ["--set", "service_level=0.95", "--budget", "5"]
+    assert plan(files, *words) == 0
+    printed = capsys.readouterr().err
+    assert "less than all orders need" in printed
+    assert "and service_level=0.95 is not reached" in printed
+    assert pl.read_parquet(files / "plan.parquet")["order_value"].sum() <= 5
+
+
+def test_a_volume_holds_what_is_there_and_what_is_ordered(files):
+    stock_table(volume=[1.0, 2.0, 5.0, 1.0]).write_csv(files / "stock.csv")
+    there = 80 + 2 * 3 + 7
+    assert plan(files, "--volume", str(there + 30)) == 0
+    found = rows(files)
+    assert 20 <= sum(found[name]["order"] * each for name, each in (("bread", 1), ("milk", 2), ("tea", 5))) <= 30
+    assert plan(files, "--volume", "1000") == 0
+    assert all(row["order"] == row["wanted"] for row in rows(files).values())
+
+
+def test_a_budget_with_lost_sales(files):
+    assert plan(files, "--set", "lost_sales=true", "--budget", "9") == 0
+    assert 0 < pl.read_parquet(files / "plan.parquet")["order_value"].sum() <= 9
+
+
+def test_no_more_is_ordered_than_is_sold_before_it_spoils(files, capsys):
+    # milk: h is small, p = 0.3, c = 0.7: of 4 a day for 3 days and 2 of shelf life, Poisson 20, the 30 % quantile
+    stock_table(shelf_life_days=[0, 2, 0, 0], on_hand=[80, 0, 0, 7]).write_csv(files / "stock.csv")
+    assert plan(files) == 0
+    assert rows(files)["milk"]["order"] == pytest.approx(stats.poisson(20).ppf(0.3), abs=1.5)
+    stock_table(shelf_life_days=[0, 2, 0, 0], pack_size=[1, 30, 1, 1]).write_csv(files / "stock.csv")
+    assert plan(files) == 0
+    assert rows(files)["milk"]["order"] == 0  # 3 there and 30 more: more than its smallest order
+    assert "1 products spoil before their smallest order is likely to be sold, e.g. 'milk'" in capsys.readouterr().err
+
+
+def test_the_days_ahead(files):
+    assert plan(files, "--schedule", str(files / "days.csv"), "--set", "review_days=3") == 0
+    days = pl.read_csv(files / "days.csv", try_parse_dates=True)
+    assert days.height == len(RATES) * DAYS
+    bread = days.filter(pl.col("unique_id") == "bread")
+    # 80 in stock, 10 a day; an order arrives three days later, on the day that begins then
+    assert bread["stock"][0] == pytest.approx(70, abs=1)
+    assert bread["order"].to_numpy()[[1, 2, 4, 5]].tolist() == [0, 0, 0, 0]
+    assert (bread["stock_q0.05"] <= bread["stock_q0.95"]).all()
+    found = rows(files)["bread"]
+    assert found["next_review"] == date(2024, 5, 4)
+    assert found["next_order"] == pytest.approx(bread["order"][3])
+
+
+def test_the_page_stands_alone(files):
+    page = files / "plan.html"
+    assert plan(files, "--report", str(page)) == 0
+    text = page.read_text()
+    assert text.count("data:image/png;base64,") == 6  # three pictures, light and dark
+    assert "2 of 4" in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_forecasts_by_the_week(files, capsys):
+    weekly = forecast_table().with_columns(ds=pl.lit(date(2024, 5, 1)) + (pl.col("ds") - date(2024, 5, 1)) * 7)
+    weekly.write_parquet(files / "forecast.parquet")
+    assert plan(files) == 0
+    assert "the forecast is by 7 days" in capsys.readouterr().err
+    found = rows(files)["bread"]  # 10 a week; what lasts 8 weeks is 56 days; an order takes a week
+    assert (found["days_of_cover"], found["lead_time_days"]) == (56, 7)
+    forecast_table().filter(pl.col("ds") != date(2024, 5, 3)).write_parquet(files / "forecast.parquet")
+    assert plan(files) == 2
+    assert "ds goes on by 1 and by 2 days; forecast every day, or every week" in capsys.readouterr().err

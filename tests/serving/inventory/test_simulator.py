@@ -17,14 +17,14 @@ def run(demand, on_hand, level, *, on_order=0, lost_sales=False, shelf_life=None
     life = None if shelf_life is None else np.array([shelf_life])
     shop = Shop(terms, np.array([on_hand], float), np.array([on_order], float), lost_sales, life)
     policy = OrderUpTo.base_stock(np.full((1, demand.shape[2]), float(level)), terms)
-    return simulate(demand, shop, policy, keep_stock=True)
+    return simulate(demand, shop, policy, keep_days=True)
 
 
 def test_backorders_by_hand():
     # S = 5, lead time 1. Day 1: 3 in stock, order 2; 4 asked, 3 go, 1 owed. Day 2: 2 arrive, position 2 - 1 = 1, order
     # 4; 1 owed and 1 asked go. Day 3: 4 arrive, position 4, order 1; 0 asked.
     outcome = run([4, 1, 0], on_hand=3, level=5, lead_time=1)
-    assert outcome.stock[0, 0].tolist() == [0, 0, 4]
+    assert outcome.daily.stock[0, 0].tolist() == [0, 0, 4]
     assert (outcome.sold.item(), outcome.served.item(), outcome.owed.item(), outcome.lost.item()) == (5, 4, 0, 0)
     assert (outcome.orders.item(), outcome.ordered.item(), outcome.received.item()) == (3, 7, 6)
     assert outcome.stockout_days.item() == 1
@@ -37,25 +37,25 @@ def test_backorders_by_hand():
 def test_lost_sales_by_hand():
     # as above, but the missing unit is lost: on day 2 the position is 2, order 3, one of two units goes
     outcome = run([4, 1, 0], on_hand=3, level=5, lead_time=1, lost_sales=True)
-    assert outcome.stock[0, 0].tolist() == [0, 1, 4]
+    assert outcome.daily.stock[0, 0].tolist() == [0, 1, 4]
     assert (outcome.sold.item(), outcome.lost.item(), outcome.owed.item(), outcome.ordered.item()) == (4, 1, 0, 6)
 
 
 def test_without_lead_time_an_order_serves_its_own_day():
     outcome = run([4, 2], on_hand=0, level=5, lead_time=0)
-    assert outcome.stock[0, 0].tolist() == [1, 3]
+    assert outcome.daily.stock[0, 0].tolist() == [1, 3]
     assert outcome.served.item() == 6
 
 
 def test_what_is_on_order_arrives_after_the_lead_time():
     outcome = run([0, 0, 0, 0], on_hand=0, level=3, on_order=3, lead_time=2)
-    assert outcome.stock[0, 0].tolist() == [0, 3, 3, 3]  # a day of two had gone by
+    assert outcome.daily.stock[0, 0].tolist() == [0, 3, 3, 3]  # a day of two had gone by
     assert outcome.orders.item() == 0
 
 
 def test_orders_are_placed_on_review_days_only():
     outcome = run([1, 1, 1, 1, 1], on_hand=0, level=4, lead_time=0, review_every=3)
-    assert outcome.stock[0, 0].tolist() == [3, 2, 1, 3, 2]
+    assert outcome.daily.stock[0, 0].tolist() == [3, 2, 1, 3, 2]
     assert outcome.orders.item() == 2
 
 
@@ -63,7 +63,7 @@ def test_the_oldest_units_go_first_and_the_old_spoil():
     # shelf life of 2 days. Day 1: 5 arrive, 1 goes. Day 2: 1 arrives, the oldest goes, 3 of day 1 spoil. Day 3: 4
     # arrive.
     outcome = run([1, 1, 1], on_hand=0, level=5, lead_time=0, shelf_life=2)
-    assert outcome.stock[0, 0].tolist() == [4, 1, 4]
+    assert outcome.daily.stock[0, 0].tolist() == [4, 1, 4]
     assert outcome.spoiled.item() == 3
     assert run([1, 1, 1], on_hand=0, level=5, lead_time=0, shelf_life=NO_EXPIRY).spoiled.item() == 0
 
@@ -91,8 +91,8 @@ def test_no_unit_is_created_or_lost(demand, on_hand, on_order, level, lead_time,
     assert outcome.opening + outcome.received == outcome.sold + outcome.spoiled + outcome.closing
     assert outcome.demanded == sum(demand) == outcome.sold + outcome.lost + outcome.owed
     assert outcome.received <= outcome.ordered + on_order
-    assert (outcome.stock >= 0).all()
-    assert outcome.holding_cost == outcome.stock.sum()
+    assert (outcome.daily.stock >= 0).all()
+    assert outcome.holding_cost == outcome.daily.stock.sum()
     assert outcome.served <= outcome.sold
 
 
