@@ -17,6 +17,7 @@ MODELS := $(QUICKSTART)/models
 RECOMMENDATIONS := $(QUICKSTART)/recs.parquet
 FORECAST := $(QUICKSTART)/forecast.parquet
 PLAN := $(QUICKSTART)/plan.parquet
+SIMULATION := $(QUICKSTART)/simulation.parquet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test lint format types bench clean
@@ -48,7 +49,7 @@ $(INSTALLED_BENCH): $(INSTALLED)
 $(DATA)/manifest.json: | $(INSTALLED)
 	$(BIN)/supplytower data prepare --source complete-journey --out $(DATA)
 
-quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export a recommender and a demand forecaster on real data, into build/
+quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export both models on real data and plan orders with them, into build/
 	$(BIN)/supplytower train recommender --data $(DATA) --out $(RUN) --preset quick
 	$(BIN)/supplytower evaluate recommender --run $(RUN) --data $(DATA)
 	$(BIN)/supplytower export recommender --run $(RUN) --models $(MODELS)
@@ -56,14 +57,17 @@ quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export a recommender
 	$(BIN)/supplytower train forecaster --data $(DATA) --out $(DEMAND_RUN) --preset quick
 	$(BIN)/supplytower export forecaster --run $(DEMAND_RUN) --models $(MODELS)
 	$(BIN)/supplytower forecast --models $(MODELS) --data $(DATA) --horizon 28 --out $(FORECAST)
-	$(BIN)/supplytower inventory plan --forecast $(FORECAST) --data $(DATA) --out $(PLAN)
+	$(BIN)/supplytower inventory plan --forecast $(FORECAST) --data $(DATA) --out $(PLAN) --report $(PLAN:.parquet=.html)
+	$(BIN)/supplytower inventory simulate --models $(MODELS) --data $(DATA) --out $(SIMULATION) \
+		--report $(SIMULATION:.parquet=.html)
 	@echo
 	@echo "  report           $(RUN)/report.html"
 	@echo "  metrics          $(RUN)/metrics.json"
 	@echo "  SavedModels      $(MODELS)/recommender, $(MODELS)/demand_forecaster"
 	@echo "  recommendations  $(RECOMMENDATIONS)"
 	@echo "  forecast         $(FORECAST), $(FORECAST:.parquet=.png)"
-	@echo "  orders           $(PLAN)"
+	@echo "  orders           $(PLAN), $(PLAN:.parquet=.html)"
+	@echo "  their worth      $(SIMULATION:.parquet=.html)"
 	@echo "  TensorBoard      $(VENV)/bin/tensorboard --logdir $(RUNS)"
 
 test: $(INSTALLED) ## run the tests, e.g. make test PYTEST_ARGS='-k layers'
@@ -85,5 +89,6 @@ bench: $(INSTALLED_BENCH) ## measure against peers on this machine
 
 clean: ## remove the environment, caches and the quickstart's output
 	rm -rf $(VENV) $(DATA) $(RUNS) $(MODELS) $(RECOMMENDATIONS) $(FORECAST) $(FORECAST:.parquet=.png) *.egg-info
+	rm -rf $(PLAN) $(PLAN:.parquet=.html) $(SIMULATION) $(SIMULATION:.parquet=.html)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

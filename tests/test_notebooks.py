@@ -21,6 +21,7 @@ FEW = {
         "max_validation_queries=200",
     ],
     "02_demand": ["max_series=30", "lstm_units=8", "hidden=16", "context=28", "windows_per_epoch=1280"],
+    "03_inventory": ["max_series=30", "lstm_units=8", "hidden=16", "context=28", "windows_per_epoch=1280"],
 }
 
 
