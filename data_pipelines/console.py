@@ -100,7 +100,7 @@ def print_error(message: str) -> None:
 
 def output(width: int) -> Console:
     """A console on standard output, so wide that tables are whole where it is no terminal."""
-    found = Console()
+    found = Console(markup=False, emoji=False)  # names may hold brackets
     if not found.is_terminal:
         found.width = width
     return found

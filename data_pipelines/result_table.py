@@ -1,5 +1,7 @@
 """Files that commands write: tables as Parquet or CSV, by the suffix of --out, and pages."""
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -24,6 +26,19 @@ def require_page(report: Path, option: str = "--report") -> None:
         InputError: if it does not end with .html, or is a folder.
     """
     _require_suffix(report, option, (".html",))
+
+
+def require_apart(arguments: argparse.Namespace, *, written: Sequence[str], read: Sequence[str]) -> None:
+    """Refuse to write two things into one file, or over what is read.
+
+    Raises:
+        InputError: naming both options.
+    """
+    seen: dict[Path, str] = {}
+    for name in (*read, *written):
+        path = getattr(arguments, name, None)
+        if path is not None and (other := seen.setdefault(path.resolve(), name)) != name and name in written:
+            raise InputError(f"--{name} {path}: is the file of --{other}; name another one")
 
 
 def _require_suffix(path: Path, option: str, suffixes: tuple[str, ...]) -> None:

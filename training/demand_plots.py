@@ -136,7 +136,7 @@ def fan_chart(axis: Axes, series: Series, theme: Theme) -> None:
     axis.plot(series.dates, series.demand[: len(series.dates)], color=theme.muted, linewidth=1.1)
     axis.plot(future, series.mean, color=theme.model, linewidth=1.6)
     axis.axvline(future[0], color=theme.rival, linewidth=0.9, linestyle=":")
-    axis.set_title(series.title, loc="left", color=theme.text, fontsize=9.5)
+    axis.set_title(series.title, loc="left", color=theme.text, fontsize=9.5, parse_math=False)
     axis.set_ylim(bottom=0, top=max(axis.get_ylim()[1], 1.0))
     date_axis(axis, theme)
 
@@ -165,7 +165,7 @@ def correlograms(series: Sequence[Series], theme: Theme) -> bytes:
             axis.bar(lags, found.acf[1:], width=0.35, color=theme.model)
             axis.plot(lags, found.pacf[1:], "o", color=theme.rival, markersize=3.5)
         axis.axhline(0, color=theme.muted, linewidth=0.8)
-        axis.set_title(one.title, loc="left", color=theme.text, fontsize=9.5)
+        axis.set_title(one.title, loc="left", color=theme.text, fontsize=9.5, parse_math=False)
         axis.set_xticks(range(0, LAGS + 1, 7))
     axes[-1].set_xlabel("steps before")
     return png(figure)

@@ -1,9 +1,10 @@
 """Demand as probabilities of whole numbers of bins, from quantiles or from a mean, a day or several at a time.
 
-A forecast's quantiles are joined by straight lines, with an exponential tail beyond the highest, to a distribution
-function F; a count d then has the probability `F(d + 1/2) - F(d - 1/2)`, and zero all that lies below 1/2. Large demand
-is counted in bins of several units: bin k stands for k times the bin's width, so a value is off by at most half a
-width, and a cost per unit of shortage or stock by at most half a width times that cost.
+A forecast's quantiles are joined by straight lines to a distribution function F, with exponential tails beyond the
+highest and the lowest (at most a straight line to zero); a count d then has the probability `F(d + 1/2) - F(d - 1/2)`,
+and zero all that lies below 1/2. Large demand is counted in bins of several units: bin k stands for k times the bin's
+width, so a value is off by at most half a width, and a cost per unit of shortage or stock by at most half a width times
+that cost.
 
 Reference: Silver, Pyke and Thomas, "Inventory and Production Management in Supply Chains", 4th ed. 2017, chapter 6
 (demand over lead time plus review interval).
@@ -21,8 +22,8 @@ FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.integer]
 MOST_BINS = 128
 SMALLEST = 1e-12
-ROWS_AT_ONCE = 2048
-"""Products at a time, where several copies of their distributions are needed."""
+ROWS_AT_ONCE, CELLS_AT_ONCE = 2048, 8_000_000
+"""Products, and numbers, at a time where several copies of distributions are needed."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class DemandDistribution:
 
     def take(self, rows: IntArray, bins: int | None = None) -> "DemandDistribution":
         """Some of the products, with their first `bins` bins."""
-        return _proper(self.probability[rows, :, :bins], self.width[rows])
+        return _proper(self.probability[rows, :, :bins].copy(), self.width[rows])
 
     def sums(self, periods: IntArray | int, starts: int | None = None) -> "DemandDistribution":
         """Demand of each period together with those after it, `[n, periods, more bins]`.
@@ -77,20 +78,36 @@ class DemandDistribution:
                 period's demand is taken for those beyond it.
             starts: only the sums that begin in the first so many periods.
         """
+        return self.mixed_sums(periods, periods, starts)
+
+    def mixed_sums(
+        self, first: IntArray | int, last: IntArray | int, starts: int | None = None
+    ) -> "DemandDistribution":
+        """Demand until a period that is any of several with equal probability, otherwise like `sums`.
+
+        Args:
+            first: the fewest periods together, `[n]` or one for all.
+            last: the most periods together, `[n]` or one for all.
+            starts: only the sums that begin in the first so many periods.
+        """
         n, horizon, bins = self.probability.shape
         begins = np.arange(horizon)[:starts]
-        count = np.broadcast_to(np.asarray(periods), (n,))
-        longest = int(count.max())
+        least, most = (np.broadcast_to(np.asarray(one), (n,)) for one in (first, last))
+        longest = int(most.max())
         size = fft.next_fast_len(longest * (bins - 1) + 1, real=True)
         result = np.zeros((n, len(begins), longest * (bins - 1) + 1))
-        for wanted in np.unique(count):
-            same = np.flatnonzero(count == wanted)
-            for rows in np.array_split(same, -(-len(same) // ROWS_AT_ONCE)):
-                transformed = fft.rfft(self.probability[rows], size, axis=-1)
-                product = np.ones_like(transformed[:, : len(begins)])
-                for ahead in range(wanted):
-                    product *= transformed[:, np.minimum(begins + ahead, horizon - 1)]
-                result[rows] = fft.irfft(product, size, axis=-1)[..., : result.shape[-1]]
+        at_once = max(CELLS_AT_ONCE // (size * horizon), 1)
+        pairs, which = np.unique(np.stack([least, most]), axis=1, return_inverse=True)
+        for number, (few, many) in enumerate(pairs.T):
+            same = np.flatnonzero(which.ravel() == number)
+            for rows in np.array_split(same, -(-len(same) // at_once)):
+                seen = self.probability[rows, : begins[-1] + many]
+                transformed = fft.rfft(seen, size, axis=-1)
+                product, mixture = np.ones_like(transformed[:, : len(begins)]), 0.0
+                for ahead in range(many):
+                    product = product * transformed[:, np.minimum(begins + ahead, horizon - 1)]
+                    mixture = mixture + product if ahead >= few - 1 else mixture
+                result[rows] = fft.irfft(mixture / (many - few + 1), size, axis=-1)[..., : result.shape[-1]]
         return _proper(result, self.width)
 
     def sample(self, paths: int, generator: np.random.Generator, correlation: float = 0.0) -> FloatArray:
@@ -124,7 +141,7 @@ def from_quantiles(levels: Sequence[float], quantiles: FloatArray, *, bins: int 
     """The distribution that a forecast's quantiles describe.
 
     Args:
-        levels: `[n_levels]` ascending.
+        levels: `[n_levels]` ascending, at least two.
         quantiles: `[n, periods, n_levels]`, ascending in the last axis, not negative.
         bins: at the most; they are as wide as it takes to hold all but a thousandth.
 
@@ -151,8 +168,11 @@ def _reached(level: FloatArray, values: FloatArray, tail: FloatArray, width: Int
     """F at the upper edge of every bin, `[n, periods, bins]`."""
     edge = (np.arange(bins) + 0.5)[None, None, :] * width[:, None, None]  # [n, 1, bins]
     reached = np.zeros((*values.shape[:2], bins))
-    below, level_below = np.zeros_like(values[..., :1]), 0.0
-    for i, one in enumerate(level):
+    below, level_below = values[..., :1], level[0]
+    fall = (values[..., 1:2] - below) / np.log(level[1] / level[0])
+    tail_below = np.exp(np.minimum(edge - below, 0.0) / np.maximum(fall, SMALLEST))
+    reached += level_below * np.minimum(tail_below, np.minimum(edge / np.maximum(below, SMALLEST), 1.0))
+    for i, one in enumerate(level[1:], 1):
         above = values[..., i : i + 1]
         gap = above - below
         ramp = np.clip((edge - below) / np.maximum(gap, SMALLEST), 0.0, 1.0)
@@ -162,20 +182,6 @@ def _reached(level: FloatArray, values: FloatArray, tail: FloatArray, width: Int
     reached += (1.0 - level_below) * np.where(edge >= below, 1.0 - np.exp(-beyond), 0.0)
     reached[..., -1] = 1.0
     return reached
-
-
-def as_one(parts: Sequence[DemandDistribution], weights: FloatArray) -> DemandDistribution:
-    """A mixture: the demand of one of several distributions of the same products and widths, chosen at random.
-
-    Args:
-        parts: `[n, periods, bins]` each.
-        weights: `[parts, n]` probabilities.
-    """
-    bins = max(part.probability.shape[-1] for part in parts)
-    mixed = np.zeros((*parts[0].probability.shape[:2], bins))
-    for part, weight in zip(parts, weights, strict=True):
-        mixed[..., : part.probability.shape[-1]] += weight[:, None, None] * part.probability
-    return DemandDistribution(mixed, parts[0].width)
 
 
 def poisson(mean: FloatArray, *, bins: int = MOST_BINS) -> DemandDistribution:
@@ -231,6 +237,6 @@ def _of_counts(family: Any, bins: int) -> DemandDistribution:
 
 def _proper(probability: FloatArray, width: IntArray) -> DemandDistribution:
     """Without the rounding errors of differences and transforms."""
-    probability = np.maximum(probability, 0.0)
+    np.maximum(probability, 0.0, out=probability)
     probability /= probability.sum(axis=-1, keepdims=True)
     return DemandDistribution(probability, width)

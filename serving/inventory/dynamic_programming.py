@@ -25,6 +25,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from serving.inventory.demand_distribution import DemandDistribution, FloatArray, IntArray
+from serving.inventory.lot_sizing import economic_order_quantity
 
 CHUNK_CELLS = 1_000_000
 """Cells of one cost table at a time, so that memory stays small whatever the number of products."""
@@ -88,7 +89,8 @@ class Policy:
 
     Args:
         reorder_point: `[n, periods]` the highest position at which one orders; -inf where one never does.
-        order_up_to: `[n, periods]` the position that one orders up to from there.
+        order_up_to: `[n, periods]` the position that one orders up to from there; from further below as many packs as
+            fit, and at least the smallest order.
         order: `[n]` what to order now.
         cost: `[n]` expected cost from now to the end, from the position given.
         menu: `[n, options]` orders of now between nothing and the best one, where they were asked for.
@@ -174,7 +176,7 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, sizes
     covered = demand.sums(terms.lead_time + 1)  # W_t
     between = demand.sums(terms.lead_time + terms.review_every)  # demand between two occasions to mend the position
     most = between.quantile(1.0 - 1e-4).max(axis=1) / width  # in bins
-    economic = np.sqrt(2.0 * terms.order_cost * demand.mean().mean(axis=1) / np.maximum(terms.holding_cost, 1e-9))
+    economic, _ = economic_order_quantity(terms.order_cost, np.maximum(terms.holding_cost, 1e-9), demand.mean().mean(1))
     horizon = demand.mean().sum(axis=1)
     lot = np.maximum(np.minimum(economic * 2.0, horizon), np.maximum(terms.least_order, terms.pack)) / width
     below = int(np.ceil(most.max())) + 1  # positions below zero
@@ -208,13 +210,14 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, sizes
         any_order = orders.any(axis=1)
         last = len(x) - 1 - orders[:, ::-1].argmax(axis=1)
         points[:, period] = np.where(any_order, x[last] * width, -np.inf)
-        up_to = _target_at(reach_allowed, last, least, pack)
+        free = np.where(terms.least_order > terms.pack, 0, least)  # beyond a least order one fills up to the best
+        up_to = _target_at(reach_allowed, last, free, np.where(free, pack, 1))
         levels[:, period] = np.where(any_order, x[up_to] * width, -np.inf)
         slope = np.where(counts[:, 0], terms.unit_cost, slope)
     place = np.clip(np.round(position / width).astype(int) + below, 0, len(x) - 1)
     rows = np.arange(n)
     first = _target_at(reach_allowed, place, least, pack)
-    order = np.where(orders[rows, place], (x[first] - x[place]) * width, 0.0)
+    order = _whole_packs(np.where(orders[rows, place], (x[first] - x[place]) * width, 0.0), position, terms)
     menu = order_menu(order, terms, sizes)
     option = np.clip(np.round((position[:, None] + menu) / width[:, None]).astype(int) + below, 0, len(x) - 1)
     chosen = np.where(menu > 0, np.take_along_axis(reach_allowed, option, axis=1), np.take_along_axis(after, option, 1))
@@ -222,7 +225,7 @@ def _solve(demand: DemandDistribution, terms: Terms, position: FloatArray, sizes
     menu_cost = chosen + np.where(menu > 0, (terms.order_cost - bought)[:, None], 0.0)
     owed_beyond = np.maximum(x[0] * width - position, 0.0)  # bought in addition
     kept_beyond = np.maximum(position - x[-1] * width, 0.0)  # more than will ever be sold: held to the end
-    ages = np.sum(discount ** np.arange(periods))
+    ages = np.array([np.sum(discount ** np.arange(periods - lead)) for lead in terms.lead_time])
     return Policy(
         reorder_point=points,
         order_up_to=levels,
@@ -264,6 +267,13 @@ def _order_steps(terms: Terms, width: IntArray) -> tuple[IntArray, IntArray]:
     return least, pack
 
 
+def _whole_packs(order: FloatArray, position: FloatArray, terms: Terms) -> FloatArray:
+    """Orders of bins as whole packs that there is room for, `[n]`."""
+    units = np.maximum(np.round(order / terms.pack) * terms.pack, np.where(order > 0, terms.smallest_order, 0.0))
+    units = np.minimum(units, np.floor((terms.capacity - position) / terms.pack + 1e-9) * terms.pack)
+    return np.where(units >= terms.smallest_order, units, 0.0)
+
+
 def _best_after_order(reach: FloatArray, least: IntArray, pack: IntArray) -> FloatArray:
     """`min over j >= 0 of reach(x + least + j pack)` for every x, `[n, X]`."""
     result = np.full_like(reach, np.inf)
@@ -285,5 +295,7 @@ def _target_at(reach: FloatArray, place: IntArray, least: IntArray, pack: IntArr
     column = np.arange(reach.shape[1])[None, :]
     gap = column - place[:, None] - least[:, None]
     allowed = (gap >= 0) & (gap % pack[:, None] == 0)
-    target: IntArray = np.where(allowed, reach, np.inf).argmin(axis=1)
+    cost = np.where(allowed, reach, np.inf)
+    best = cost.min(axis=1, keepdims=True)
+    target: IntArray = (cost <= best + STAYS * np.maximum(np.abs(best), 1.0)).argmax(axis=1)  # of equal ones the least
     return target

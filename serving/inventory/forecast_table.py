@@ -10,9 +10,9 @@ import polars as pl
 
 from data_pipelines.schema import DS, UNIQUE_ID, Y_HAT, InputError
 from serving.inventory.demand_distribution import DemandDistribution, FloatArray, from_quantiles, poisson
-from serving.inventory.tables import as_date, read_table
+from serving.inventory.tables import as_dates, as_numbers, read_table
 
-LEVEL = re.compile(r"q(0?\.\d+)")
+LEVEL, PERCENT = re.compile(r"q(0?\.\d+)"), re.compile(r"[qp]\d+")
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,18 @@ def read_forecast(path: Path) -> ForecastTable:
             another number of days than the others.
     """
     table = read_table(path, (UNIQUE_ID, DS, Y_HAT))
-    table = table.with_columns(as_date(table))
+    table = table.with_columns(as_dates(table, path))
     if (bad := table[DS].is_null().arg_true()).len():
         raise InputError(f"{path}: {DS} of {table[UNIQUE_ID][bad[0]]!r} is no date; write 2024-05-31")
     table = table.sort(UNIQUE_ID, DS)
     levels = sorted((float(found[1]), name) for name in table.columns if (found := LEVEL.fullmatch(name)))
     names = [Y_HAT, *(name for _, name in levels)]
+    if len({level for level, _ in levels}) != len(levels) or len(levels) == 1:
+        raise InputError(f"{path}: quantiles {', '.join(names[1:])}; give at least two levels, each once, or none")
+    if not levels and (unread := [name for name in table.columns if PERCENT.fullmatch(name)]):
+        raise InputError(f"{path}: {unread[0]} looks like a quantile; levels are shares, e.g. q0.5 for the median")
     for name in names:
-        values = table[name].cast(pl.Float64, strict=False)
+        values = as_numbers(table, name, path)
         if (bad := (~values.is_finite().fill_null(False)).arg_true()).len():
             row = table.row(bad[0], named=True)
             raise InputError(

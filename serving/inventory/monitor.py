@@ -151,6 +151,7 @@ def find_alerts(sources: Sources, settings: MonitorSettings, recent: Recent | No
     demand = forecast.distribution()
     daily = forecast.mean.mean(axis=1) / step
     chance = chance_of_more(demand.sums(np.maximum(shop.terms.lead_time, 1), starts=1), position)
+    chance[shop.terms.lead_time == 0] = 0.0  # an order of today is there at once
     critical = chance >= settings.stockout_critical
     parts = [
         _alerts(
@@ -160,7 +161,7 @@ def find_alerts(sources: Sources, settings: MonitorSettings, recent: Recent | No
             np.where(critical, "critical", "warning"),
             chance,
             [
-                f"runs out with {c:.0%} before an order of today arrives ({d} days); {p:g} units there and under way"
+                f"runs out with {c:.0%} before an order of today arrives ({d} days); {_units(p)} there and under way"
                 for c, d, p in zip(chance, shop.terms.lead_time * step, position, strict=True)
             ],
         )
@@ -173,7 +174,7 @@ def find_alerts(sources: Sources, settings: MonitorSettings, recent: Recent | No
             cover > settings.overstock_days,
             np.where(cover > 2 * settings.overstock_days, "warning", "notice"),
             np.minimum(cover, 9_999.0),
-            [f"{p:g} units last {min(c, 9_999):,.0f} days" for p, c in zip(position, cover, strict=True)],
+            [f"{_units(p)} last {min(c, 9_999):,.0f} days" for p, c in zip(position, cover, strict=True)],
         )
     )
     if recent is not None:
@@ -188,7 +189,7 @@ def find_alerts(sources: Sources, settings: MonitorSettings, recent: Recent | No
                 np.full(len(daily), "warning"),
                 np.minimum(ratio, 9_999.0),
                 [
-                    f"{d:.2g} a day are forecast, {r:.2g} were asked for lately"
+                    f"{_rate(d)} a day are forecast, {_rate(r)} were asked for lately"
                     for d, r in zip(daily, recent.mean, strict=True)
                 ],
             )
@@ -202,7 +203,7 @@ def find_alerts(sources: Sources, settings: MonitorSettings, recent: Recent | No
                 np.full(len(daily), "warning"),
                 recent.silent_days,
                 [
-                    f"{s:g} units in stock, not asked for in {d:.0f} days"
+                    f"{_units(s)} in stock, not asked for in {d:.0f} days"
                     for s, d in zip(shop.on_hand, recent.silent_days, strict=True)
                 ],
             )
@@ -211,6 +212,14 @@ def find_alerts(sources: Sources, settings: MonitorSettings, recent: Recent | No
     table = pl.concat(parts)
     rank = pl.col("severity").replace_strict(order, return_dtype=pl.Int8)
     return table.sort(rank, "kind", -pl.col("value"), UNIQUE_ID)
+
+
+def _units(number: float) -> str:
+    return f"{number:,.0f} units"
+
+
+def _rate(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _alerts(

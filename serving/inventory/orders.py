@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from serving.inventory.allocation import Allocation, allocate
-from serving.inventory.demand_distribution import DemandDistribution, FloatArray, IntArray
-from serving.inventory.dynamic_programming import optimize, order_menu
+from serving.inventory.demand_distribution import ROWS_AT_ONCE, DemandDistribution, FloatArray, IntArray
+from serving.inventory.dynamic_programming import Terms, optimize, order_menu
 from serving.inventory.policies import ServiceTarget, Situation, lost_sales, service_level
 from serving.inventory.simulator import FirstOrder, OrderUpTo, Shop, simulate
 
 MENU = 12
 """Sizes of an order between nothing and the best one that a budget may choose from."""
-PATHS, ROWS_AT_ONCE = 200, 2048
+PATHS = 200
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Orders:
         order: `[n]` units.
         wanted: `[n]` units, were it not for the limits.
         policy: of this and the following days.
-        cost: `[n]` expected cost of holding, missing and ordering over the horizon, without what the units cost.
-        shared: how the limits were shared; None without one.
+        cost: `[n]` expected cost of holding, missing and ordering that orders can still change, but for a constant.
+        shared: how the limits were shared; None without one that is too small.
     """
 
     order: FloatArray
@@ -59,26 +59,36 @@ def find_orders(
     Raises:
         allocation.InfeasibleError: if there is less than nothing of a limit.
     """
-    n, horizon, _ = demand.probability.shape
-    sizes = MENU if uses else 0
-    if target is None and not shop.lost_sales:
-        best = optimize(demand, shop.terms, shop.position, menu=sizes)
+    uses, n = uses or {}, len(shop.on_hand)
+    exact = target is None and not shop.lost_sales
+    if exact:
+        best = optimize(demand, shop.terms, shop.position, menu=MENU if uses else 0)
         bought = shop.terms.unit_cost * (demand.mean().sum(axis=1) - shop.position)  # in any case, now or in the end
-        policy, wanted = OrderUpTo.of(best, shop.terms), best.order
-        cost, menu, menu_cost = best.cost - bought, best.menu, best.menu_cost - bought[:, None]
+        policy, wanted, cost = OrderUpTo.of(best, shop.terms), best.order, best.cost - bought
+        menu, menu_cost = best.menu, best.menu_cost - bought[:, None]
     else:
-        situation = Situation(demand, shop, np.zeros((n, 0)), np.zeros((n, horizon)), target)
+        situation = Situation(demand, shop, np.zeros((n, 0)), np.zeros((n, 0)), target)
         policy = lost_sales(situation) if target is None else service_level(situation)
         wanted = policy(0, shop.position[:, None])[:, 0]
-        menu = order_menu(wanted, shop.terms, max(sizes, 1))
-        menu_cost = simulated_costs(demand, shop, policy, menu)
-        cost = menu_cost[:, -1]
-    if not uses:
+        cost = simulated_costs(demand, shop, policy, wanted[:, None])[:, 0]
+    if all(wanted @ each <= limit for each, limit in uses.values()):
         return Orders(wanted, wanted, policy, cost, None)
+    if not exact:
+        menu = order_menu(wanted, shop.terms, MENU)
+        menu_cost = simulated_costs(demand, _as_weighed(shop, target), policy, menu)
     taken = np.stack([menu * each[:, None] for each, _ in uses.values()], axis=-1)  # [n, options, limits]
     shared = allocate(menu_cost, taken, np.array([limit for _, limit in uses.values()]))
-    chosen = np.arange(n), shared.choice
-    return Orders(menu[chosen], wanted, policy, menu_cost[chosen], shared)
+    order = menu[np.arange(n), shared.choice]
+    if target is not None:
+        menu_cost = simulated_costs(demand, shop, policy, order[:, None]).repeat(menu.shape[1], axis=1)
+    return Orders(order, wanted, policy, menu_cost[np.arange(n), shared.choice], shared)
+
+
+def _as_weighed(shop: Shop, target: ServiceTarget | None) -> Shop:
+    """The shop by what counts when not all orders fit: for a service level the missing units, each like any other."""
+    if target is None:
+        return shop
+    return replace(shop, terms=Terms.of(len(shop.on_hand), lead_time=shop.terms.lead_time, stockout_cost=1.0))
 
 
 def simulated_costs(demand: DemandDistribution, shop: Shop, policy: OrderUpTo, menu: FloatArray) -> FloatArray:
@@ -114,8 +124,8 @@ def within_shelf_life(demand: DemandDistribution, shop: Shop) -> tuple[Shop, Int
     """Limit the position of what spoils to what is likely enough to be sold before.
 
     The last unit must be asked for within lead time and shelf life with a probability of at least c / (p + c): the
-    newsvendor's ratio, where a unit left over costs what was paid for it. Shelf lives that reach beyond the forecast do
-    not limit.
+    newsvendor's ratio, where a unit left over costs what was paid for it. Shelf lives of more than twice the days that
+    are forecast do not limit.
 
     Args:
         demand: of the days that are forecast.
@@ -127,7 +137,7 @@ def within_shelf_life(demand: DemandDistribution, shop: Shop) -> tuple[Shop, Int
     if shop.shelf_life is None:
         return shop, np.zeros(0, np.int64)
     terms, horizon = shop.terms, demand.probability.shape[1]
-    rows = np.flatnonzero(shop.shelf_life <= horizon - terms.lead_time)
+    rows = np.flatnonzero(shop.shelf_life <= 2 * horizon)
     if not rows.size:
         return shop, rows
     some = terms.take(rows)

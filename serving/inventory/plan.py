@@ -14,10 +14,10 @@ from rich.table import Table
 from data_pipelines import console as terminal
 from data_pipelines.atomic import write_text
 from data_pipelines.config import describe, resolve
-from data_pipelines.result_table import require_page, require_table, write_table
+from data_pipelines.result_table import require_apart, require_page, require_table, write_table
 from data_pipelines.schema import DS, LEAD_TIME_DAYS, ON_HAND, ON_ORDER, UNIQUE_ID, InputError
-from serving.inventory.allocation import Allocation
 from serving.inventory.demand_distribution import DemandDistribution, FloatArray
+from serving.inventory.lost_sales import lower_bound
 from serving.inventory.newsvendor import expected_shortage
 from serving.inventory.orders import Orders, find_orders, within_shelf_life
 from serving.inventory.report import plan_page
@@ -59,6 +59,7 @@ def _main(argv: Sequence[str] | None) -> int:
         require_table(arguments.schedule, "--schedule")
     if arguments.report is not None:
         require_page(arguments.report)
+    require_apart(arguments, written=("out", "schedule", "report"), read=("forecast", "stock", "config"))
     defaults = resolve(StockDefaults, file=arguments.config, overrides=arguments.set)
     for name in LIMITS:
         if (limit := getattr(arguments, name)) is not None and not limit >= 0:
@@ -71,11 +72,12 @@ def _main(argv: Sequence[str] | None) -> int:
         orders = find_orders(demand, shop, target=defaults.target, uses=uses)
         ahead = follow(demand, shop, orders.policy, orders.order)
         table = to_table(sources, demand, shop, orders, ahead)
-    write_table(table, arguments.out)
+        page = None if arguments.report is None else plan_page(table, sources, shop, ahead)
     if arguments.schedule is not None:
         write_table(schedule(sources, ahead), arguments.schedule)
-    if arguments.report is not None:
-        write_text(arguments.report, plan_page(table, sources, shop, ahead))
+    if page is not None:
+        write_text(arguments.report, page)
+    write_table(table, arguments.out)
     notices = list(sources.notices())
     if blocked.size:
         notices.append(
@@ -85,8 +87,10 @@ def _main(argv: Sequence[str] | None) -> int:
     for notice in notices:
         terminal.console.print(f"Note: {notice}", soft_wrap=True)
     _report(table, arguments.out)
-    if orders.shared is not None:
-        _report_limits(orders, orders.shared, uses, defaults)
+    _report_limits(orders, uses, defaults)
+    if shop.lost_sales and shop.shelf_life is None and ahead.cost.sum() > 0:
+        least = lower_bound(demand, shop).sum() / ahead.cost.sum()
+        terminal.console.print(f"lost sales: a perfect policy would cost at most {1 - least:.0%} less", highlight=False)
     return 0
 
 
@@ -115,12 +119,12 @@ def to_table(
 ) -> pl.DataFrame:
     """A row per product, the dearest orders first."""
     terms, position, step = shop.terms, shop.position, sources.forecast.step_days
-    waiting = np.maximum(terms.lead_time, 1)  # steps before an order of today can help
-    until = demand.sums(waiting, starts=1)
-    cumulated = np.cumsum(demand.mean(), axis=1)
+    waits = terms.lead_time > 0  # else an order of today is there at once
+    until = demand.sums(np.maximum(terms.lead_time, 1), starts=1)
+    cumulated = np.cumsum(sources.forecast.mean, axis=1)
     cover = (cumulated <= position[:, None] + 1e-9).sum(axis=1)
     rows, horizon = np.arange(len(position)), demand.probability.shape[1]
-    following = np.minimum(terms.review_every, horizon - 1)
+    following, seen = np.minimum(terms.review_every, horizon - 1), terms.review_every < horizon
     point, level = orders.policy.reorder_point[:, 0], orders.policy.order_up_to[:, 0]
     table = pl.DataFrame(
         {
@@ -131,15 +135,15 @@ def to_table(
             ON_HAND: shop.on_hand,
             ON_ORDER: shop.on_order,
             LEAD_TIME_DAYS: terms.lead_time * step,
-            "demand_until_arrival": until.mean()[:, 0],
-            "missing_until_arrival": expected_shortage(until, position[:, None])[:, 0],
-            "stockout_probability": chance_of_more(until, position),
+            "demand_until_arrival": until.mean()[:, 0] * waits,
+            "missing_until_arrival": expected_shortage(until, position[:, None])[:, 0] * waits,
+            "stockout_probability": chance_of_more(until, position) * waits,
             "days_of_cover": cover * step,
             "reorder_point": np.where(np.isfinite(point), np.round(point), np.nan),
             "order_up_to": np.where(np.isfinite(level), level, np.nan),
-            "expected_cost": orders.cost,
-            "next_review": sources.forecast.days[following],
-            "next_order": ahead.order[rows, following],
+            "expected_cost": ahead.cost,
+            "next_review": sources.forecast.days[0] + terms.review_every * step,
+            "next_order": np.where(seen, ahead.order[rows, following], np.nan),
             "wanted": orders.wanted,
         }
     ).fill_nan(None)
@@ -207,29 +211,26 @@ def _report(table: pl.DataFrame, out: Path) -> None:
     )
 
 
-def _report_limits(
-    orders: Orders, shared: Allocation, uses: dict[str, tuple[FloatArray, float]], defaults: StockDefaults
-) -> None:
+def _report_limits(orders: Orders, uses: dict[str, tuple[FloatArray, float]], defaults: StockDefaults) -> None:
     """How far each limit reaches, and what one more of it would save."""
-    short = (orders.order < orders.wanted).sum()
+    shared, short = orders.shared, (orders.order < orders.wanted).sum()
     for i, (name, (each, limit)) in enumerate(uses.items()):
         needed = float(orders.wanted @ each)
-        if needed <= limit:
+        if shared is None or needed <= limit:
             said = f"enough for all orders, {needed:,.2f}"
         else:
-            said = (
-                f"{needed - limit:,.2f} less than all orders need ({needed:,.2f}); {shared.use[i]:,.2f} used; one more "
-                f"would save {shared.price[i]:.3f}"
-            )
+            said = f"{needed - limit:,.2f} less than all orders need ({needed:,.2f}); {shared.use[i]:,.2f} used"
+            if limit > 0 and defaults.target is None:
+                said += f"; one more would save {shared.price[i]:.3f}"
         terminal.console.print(f"{name} {limit:,.2f}: {said}", soft_wrap=True, highlight=False)
-    if short:
-        aimed = f", and service_level={defaults.service_level:g} is not reached" if defaults.target else ""
-        terminal.console.print(
-            f"{short:,} products get less than would be best{aimed}; a perfect plan would cost at most "
-            f"{shared.gap:,.2f} less",
-            soft_wrap=True,
-            highlight=False,
+    if shared is not None and short:
+        rest = (
+            f"service_level={defaults.service_level:g} is not reached for them"
+            if defaults.target
+            else f"a perfect plan would cost at most {shared.gap:,.2f} less"
         )
+        said = f"{short:,} products get less than would be best; {rest}"
+        terminal.console.print(said, soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ newsvendor         base stock: the critical ratio's quantile of the demand that 
 dynamic-programme  the (s, S) levels of least expected cost
 lost-sales         levels found by simulation for customers who do not wait
 service-level      levels that reach a service level, whatever a missing unit costs
-clairvoyant        the programme that knows what will be asked for: no policy can cost less, if customers wait
+clairvoyant        the programme that knows the demand: no policy costs less, if customers wait and nothing spoils
 
 Reference: Silver, Pyke and Thomas, 2017, chapter 6; Axsäter, "Inventory Control", 3rd ed. 2015, chapters 5 and 6.
 """
@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from serving.inventory.demand_distribution import DemandDistribution, FloatArray, IntArray, as_one, bin_width
+from serving.inventory.demand_distribution import DemandDistribution, FloatArray, IntArray, bin_width
 from serving.inventory.dynamic_programming import Terms, optimize
 from serving.inventory.lost_sales import optimize_levels
+from serving.inventory.lot_sizing import economic_order_quantity
 from serving.inventory.newsvendor import fill_rate_level, newsvendor
 from serving.inventory.simulator import OrderUpTo, Shop
 
@@ -52,6 +53,7 @@ class Situation:
         past: `[n, time]` demand before the forecast; no columns if there is none.
         future: `[n, horizon]` what will be asked for, for the clairvoyant alone.
         target: for the service level alone.
+        step_days: of a period.
     """
 
     demand: DemandDistribution
@@ -59,6 +61,12 @@ class Situation:
     past: FloatArray
     future: FloatArray
     target: ServiceTarget | None = None
+    step_days: int = 1
+
+    @property
+    def horizon(self) -> int:
+        """Periods that are forecast."""
+        return int(self.demand.probability.shape[1])
 
     @property
     def covered(self) -> IntArray:
@@ -82,19 +90,19 @@ def min_max(situation: Situation) -> OrderUpTo:
     whole = np.arange(past.shape[1])[None, :] <= past.shape[1] - days[:, None]  # windows that end in the past
     sums = window_sums(past, days)
     usual, most = (np.where(whole, sums, 0).sum(axis=1) / whole.sum(axis=1), np.where(whole, sums, 0).max(axis=1))
-    horizon, terms = situation.future.shape[1], situation.shop.terms
+    horizon, terms = situation.horizon, situation.shop.terms
     low, high = (np.repeat(np.ceil(level)[:, None], horizon, axis=1) for level in (usual, most))
     return OrderUpTo(low, high, terms)
 
 
 def seasonal_naive(situation: Situation) -> OrderUpTo:
     """Last week's demand again, and normal safety stock for what it changes from week to week."""
-    past, days = situation.past, situation.covered
-    situation.require_past(2 * WEEK)
-    horizon = situation.future.shape[1]
-    mean = np.tile(past[:, -WEEK:], -(-horizon // WEEK))[:, :horizon]
-    recent = past[:, -RECENT_DAYS - WEEK :]
-    deviation = np.sqrt(np.square(recent[:, WEEK:] - recent[:, :-WEEK]).mean(axis=1))
+    past, days, horizon = situation.past, situation.covered, situation.horizon
+    week = max(WEEK // situation.step_days, 1)
+    situation.require_past(2 * week)
+    mean = np.tile(past[:, -week:], -(-horizon // week))[:, :horizon]
+    recent = past[:, -(RECENT_DAYS // situation.step_days) - week :]
+    deviation = np.sqrt(np.square(recent[:, week:] - recent[:, :-week]).mean(axis=1))
     safety = (safety_factor(situation.shop.terms) * deviation * np.sqrt(days))[:, None]
     return _whole(window_sums(mean, days) + safety, situation.shop.terms)
 
@@ -123,9 +131,9 @@ def base_stock(situation: Situation) -> OrderUpTo:
 
     def levels(rows: IntArray) -> FloatArray:
         some, demand = terms.take(rows), situation.demand.take(rows)
-        days = [demand.sums(some.lead_time + np.minimum(day, some.review_every)) for day in _review_days(some)]
-        weights = np.stack([(day <= some.review_every) / some.review_every for day in _review_days(some)])
-        return newsvendor(as_one(days, weights), some.holding_cost, some.stockout_cost)
+        review = np.minimum(some.review_every, demand.probability.shape[1])
+        until_next = demand.mixed_sums(some.lead_time + 1, some.lead_time + review)
+        return newsvendor(until_next, some.holding_cost, some.stockout_cost)
 
     return OrderUpTo.base_stock(_in_parts(levels, len(terms.pack)), terms)
 
@@ -150,9 +158,8 @@ def service_level(situation: Situation) -> OrderUpTo:
         return fill_rate_level(covered, waiting, target.level)
 
     point = _in_parts(levels, len(terms.pack))
-    lot = np.sqrt(
-        2.0 * terms.order_cost[:, None] * situation.demand.mean() / np.maximum(terms.holding_cost, 1e-12)[:, None]
-    )
+    rate = situation.demand.mean()
+    lot, _ = economic_order_quantity(terms.order_cost[:, None], np.maximum(terms.holding_cost, 1e-9)[:, None], rate)
     return OrderUpTo(point - 1e-9, point + np.round(lot), terms)
 
 
@@ -203,10 +210,6 @@ def window_sums(values: FloatArray, days: IntArray | int) -> FloatArray:
 
 def _whole(level: FloatArray, terms: Terms) -> OrderUpTo:
     return OrderUpTo.base_stock(np.ceil(np.maximum(level, 0.0) - 1e-9), terms)
-
-
-def _review_days(terms: Terms) -> range:
-    return range(1, int(terms.review_every.max()) + 1)
 
 
 def _in_parts(levels: Callable[[IntArray], FloatArray], n: int) -> FloatArray:

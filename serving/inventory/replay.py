@@ -14,11 +14,11 @@ from rich.table import Table
 from data_pipelines import console as terminal
 from data_pipelines.atomic import write_text
 from data_pipelines.config import describe, resolve
-from data_pipelines.result_table import require_page, require_table, write_table
+from data_pipelines.result_table import require_apart, require_page, require_table, write_table
 from data_pipelines.schema import UNIQUE_ID, InputError
 from serving.inventory.orders import within_shelf_life
 from serving.inventory.policies import POLICIES, Situation
-from serving.inventory.report import COSTS, simulation_page
+from serving.inventory.report import COSTS, kept_cost, simulation_page
 from serving.inventory.simulator import Outcome, simulate
 from serving.inventory.sources import Sources, add_sources, demand_table, load
 from serving.inventory.stock_table import StockDefaults
@@ -59,6 +59,7 @@ def _main(argv: Sequence[str] | None) -> int:
     require_table(arguments.out)
     if arguments.report is not None:
         require_page(arguments.report)
+    require_apart(arguments, written=("out", "report"), read=("demand", "forecast", "stock", "config"))
     defaults = resolve(StockDefaults, file=arguments.config, overrides=arguments.set)
     chosen = select_policies(arguments.policy, defaults)
     demand = demand_table(arguments)
@@ -71,9 +72,12 @@ def _main(argv: Sequence[str] | None) -> int:
         situation = to_situation(sources, defaults)
         outcomes, missing = replay(situation, chosen, skip=arguments.policy == ALL)
         said = verdict(outcomes)
+        page = None
         if arguments.report is not None:
-            ahead = frontier(situation, [name for name in outcomes if name in BY_COST])
-            write_text(arguments.report, simulation_page(outcomes, sources, ahead, said))
+            tried = frontier(situation, [name for name in outcomes if name in BY_COST])
+            page = simulation_page(outcomes, sources, tried, said)
+    if page is not None:
+        write_text(arguments.report, page)
     write_table(pl.concat([_rows(name, sources.forecast.ids, one) for name, one in outcomes.items()]), arguments.out)
     for notice in (*sources.notices(), *missing):
         terminal.console.print(f"Note: {notice}", soft_wrap=True)
@@ -101,8 +105,8 @@ def select_policies(names: str, defaults: StockDefaults) -> tuple[str, ...]:
 
 def with_usual_stock(sources: Sources) -> Sources:
     """Every product begins with what is usually asked for in its lead time and review interval."""
-    shop = sources.stock.shop
-    lately = sources.past[:, -USUAL_DAYS:] if sources.past.shape[1] else sources.forecast.mean
+    shop, usual = sources.stock.shop, USUAL_DAYS // sources.forecast.step_days
+    lately = sources.past[:, -usual:] if sources.past.shape[1] else sources.forecast.mean
     on_hand = np.ceil(lately.mean(axis=1) * (shop.terms.lead_time + shop.terms.review_every))
     notice = (
         "no --stock: products begin with the usual demand of a lead time and review; the defaults hold for the rest"
@@ -115,7 +119,7 @@ def to_situation(sources: Sources, defaults: StockDefaults) -> Situation:
     """What the policies may know."""
     demand = sources.forecast.distribution()
     shop, _ = within_shelf_life(demand, sources.stock.shop)
-    return Situation(demand, shop, sources.past, sources.future, defaults.target)
+    return Situation(demand, shop, sources.past, sources.future, defaults.target, sources.forecast.step_days)
 
 
 def replay(situation: Situation, chosen: Sequence[str], *, skip: bool = False) -> tuple[dict[str, Outcome], list[str]]:
@@ -151,7 +155,7 @@ def frontier(situation: Situation, chosen: Sequence[str]) -> dict[str, list[tupl
         reckoned = replace(situation, shop=replace(shop, terms=terms))
         for name in chosen:
             outcome = simulate(situation.future[:, None], shop, POLICIES[name](reckoned))
-            points[name].append((outcome.fill_rate(), float((outcome.cost - outcome.stockout_cost).sum())))
+            points[name].append((outcome.fill_rate(), kept_cost(outcome)))
     return points
 
 

@@ -78,9 +78,7 @@ def plan_page(table: pl.DataFrame, sources: Sources, shop: Shop, ahead: Trajecto
     )
 
 
-def simulation_page(
-    outcomes: Mapping[str, Outcome], sources: Sources, frontier: Frontier, statement: str, past_days: int = 28
-) -> str:
+def simulation_page(outcomes: Mapping[str, Outcome], sources: Sources, frontier: Frontier, statement: str) -> str:
     """The page of a replay.
 
     Args:
@@ -88,7 +86,6 @@ def simulation_page(
         sources: forecast, stock, and the demand that was replayed.
         frontier: what each policy reaches with other costs of a missing unit.
         statement: the verdict in a sentence.
-        past_days: of demand to show before the replay.
     """
     days = sources.forecast.days
     dearest = np.argsort(-sources.future @ np.ones(len(days)) * sources.stock.shop.terms.unit_cost, kind="stable")[
@@ -125,7 +122,8 @@ def simulation_page(
         outcomes=outcomes,
         best=real[0] if real else None,
         costs=COSTS,
-        days=len(days),
+        steps=len(days),
+        years=len(days) * sources.forecast.step_days / 365,
         products=len(sources.names),
         first=str(days[0]),
         last=str(days[-1]),
@@ -139,7 +137,7 @@ def _grid(theme: Theme, titles: Sequence[str], draw: Any) -> bytes:
     figure, axes = new_figure(theme, 1.9 * rows + 0.2, min(len(titles), 2), rows=rows)
     for i, (axis, title) in enumerate(zip(axes, titles, strict=False)):
         draw(axis, i)
-        axis.set_title(title, loc="left", color=theme.text, fontsize=9)
+        axis.set_title(title, loc="left", color=theme.text, fontsize=9, parse_math=False)  # $ is a currency here
         date_axis(axis, theme)
     for axis in axes[len(titles) :]:
         axis.set_visible(False)

@@ -32,11 +32,15 @@ class OrderUpTo:
         reorder_point: `[n, days]` s, in units.
         order_up_to: `[n, days]` S, in units.
         terms: least orders, packs and capacities of the n products.
+        within: whether packs must fit below S; else the last one reaches beyond.
+        most: `[n, days]` units of an order at the most; None for no limit.
     """
 
     reorder_point: FloatArray
     order_up_to: FloatArray
     terms: Terms
+    within: bool = False
+    most: FloatArray | None = None
 
     @classmethod
     def base_stock(cls, level: FloatArray, terms: Terms) -> "OrderUpTo":
@@ -46,21 +50,24 @@ class OrderUpTo:
     @classmethod
     def of(cls, policy: Policy, terms: Terms) -> "OrderUpTo":
         """The levels that a dynamic programme found."""
-        return cls(policy.reorder_point, policy.order_up_to, terms)
+        return cls(policy.reorder_point, policy.order_up_to, terms, within=True)
 
     def take(self, rows: IntArray) -> "OrderUpTo":
         """Some of the products."""
-        return OrderUpTo(self.reorder_point[rows], self.order_up_to[rows], self.terms.take(rows))
+        most = None if self.most is None else self.most[rows]
+        return OrderUpTo(self.reorder_point[rows], self.order_up_to[rows], self.terms.take(rows), self.within, most)
 
     def __call__(self, day: int, position: FloatArray) -> FloatArray:
         """Units to order, `[n, paths]`: whole packs, at least the smallest order, and none that has no room."""
         up_to, pack = self.order_up_to[:, day, None], self.terms.pack[:, None]
-        missing = np.maximum(up_to - position, self.terms.least_order[:, None])
-        units = np.ceil(missing / pack - 1e-9) * pack
+        missing = up_to - position if self.most is None else np.minimum(up_to - position, self.most[:, day, None])
+        packs = np.floor(missing / pack + 1e-9) if self.within else np.ceil(missing / pack - 1e-9)
+        units = np.maximum(packs * pack, self.terms.smallest_order[:, None])
         if np.isfinite(self.terms.capacity).any():
             units = np.minimum(units, np.floor((self.terms.capacity[:, None] - position) / pack) * pack)
             units[units < self.terms.smallest_order[:, None]] = 0.0
-        wanted: FloatArray = np.where(position <= self.reorder_point[:, day, None], units, 0.0)
+        below = (position <= self.reorder_point[:, day, None]) & (missing > 1e-9)
+        wanted: FloatArray = np.where(below, units, 0.0)
         return wanted
 
 
@@ -234,7 +241,7 @@ def _simulate(demand: FloatArray, shop: Shop, policy: OrderUpTo | FirstOrder, ke
     arriving[place, np.arange(n)] += shop.on_order[:, None]
     stock = np.repeat(shop.on_hand[:, None].astype(float), paths, axis=1)
     on_order = np.repeat(shop.on_order[:, None].astype(float), paths, axis=1)
-    ages = _Ages(stock, shop.shelf_life) if shop.shelf_life is not None else None
+    ages = _Ages(stock, shop.shelf_life, days) if shop.shelf_life is not None else None
     owed = np.zeros((n, paths))
     names = ("sold", "demanded", "served", "lost", "received", "spoiled", "orders", "ordered", "stockout_days")
     total = {name: np.zeros((n, paths)) for name in names}
@@ -301,11 +308,12 @@ class _Ages:
     Args:
         stock: `[n, paths]` fresh units in stock at the beginning.
         shelf_life: `[n]` days.
+        days: that will be simulated; what lives longer does not spoil.
     """
 
-    def __init__(self, stock: FloatArray, shelf_life: npt.NDArray[np.integer]):
-        self.longest = int(np.where(shelf_life < NO_EXPIRY, shelf_life, 1).max(initial=1))
-        self.perishable = shelf_life < NO_EXPIRY
+    def __init__(self, stock: FloatArray, shelf_life: npt.NDArray[np.integer], days: int):
+        self.perishable = shelf_life <= days
+        self.longest = int(np.where(self.perishable, shelf_life, 1).max(initial=1))
         self.shelf_life = np.where(self.perishable, shelf_life, self.longest)
         self.by_age = np.zeros((self.longest, *stock.shape))  # age in days since arrival, the last slot and older
         self.by_age[0] = stock

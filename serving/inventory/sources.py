@@ -19,9 +19,9 @@ from data_pipelines.schema import DEMAND, DS, PRICE, SERIES, UNIQUE_ID, InputErr
 from serving.inventory.demand_distribution import FloatArray, IntArray
 from serving.inventory.forecast_table import ForecastTable, read_forecast
 from serving.inventory.stock_table import Stock, StockDefaults, read_stock
-from serving.inventory.tables import as_date, read_table
+from serving.inventory.tables import as_dates, as_numbers, read_table
 
-LONGEST_NAME = 40
+LONGEST_NAME, LONGEST_PAST_DAYS = 40, 731
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ def load(
     models, data, given = arguments.models, arguments.data, arguments.forecast
     if (given is None) == (models is None) or (models is not None and data is None):
         raise InputError("give either --models and --data, or --forecast (with --data for the prices, if you like)")
+    if data is not None and not data.is_dir():
+        raise InputError(f"--data {data}: no such folder; see `supplytower data prepare --help`")
     if given is not None:
         forecast = read_forecast(given)
     else:
@@ -104,7 +106,8 @@ def _forecast(models: Path, data: Path, out: Path, hold_back: bool) -> Path:
     held = ["--hold-back"] if hold_back else []
     done = subprocess.run([*command, *held, "--out", str(out)], capture_output=True, text=True)
     if done.returncode:
-        raise InputError(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
+        said = done.stderr.strip().splitlines() or [f"the forecast ended with status {done.returncode}"]
+        raise InputError(said[-1].removeprefix("error: "))
     return out
 
 
@@ -124,7 +127,7 @@ def read_demand(path: Path, forecast: ForecastTable) -> tuple[FloatArray, FloatA
         InputError: if the table cannot be read, or a number or a day is impossible.
     """
     table = read_table(path, (UNIQUE_ID, DS, Y))
-    checked = table.with_columns(as_date(table), pl.col(Y).cast(pl.Float64, strict=False))
+    checked = table.with_columns(as_dates(table, path), as_numbers(table, Y, path))
     wrong = ~(checked[Y].is_finite() & (checked[Y] >= 0)).fill_null(False) & table[Y].is_not_null()
     if (bad := (wrong | checked[DS].is_null()).arg_true()).len():
         row = table.row(bad[0], named=True)
@@ -132,6 +135,11 @@ def read_demand(path: Path, forecast: ForecastTable) -> tuple[FloatArray, FloatA
             f"{path}: {row[UNIQUE_ID]!r} on {row[DS]}: {Y} is {row[Y]}; give a date and a number of at least 0"
         )
     known = checked.filter(pl.col(UNIQUE_ID).is_in(forecast.ids))
+    if known.is_empty():
+        raise InputError(
+            f"{path}: none of its ids, e.g. {table[UNIQUE_ID][0]!r}, is forecast; those are e.g. {forecast.ids[0]!r}"
+        )
+    known = known.filter(pl.col(DS) >= forecast.days[0] - np.timedelta64(LONGEST_PAST_DAYS, "D"))
 
     def step(days: npt.NDArray[np.datetime64]) -> IntArray:
         found: IntArray = (days.astype("datetime64[D]") - forecast.days[0]).astype(int) // forecast.step_days

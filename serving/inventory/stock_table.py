@@ -29,7 +29,7 @@ from serving.inventory.demand_distribution import FloatArray
 from serving.inventory.dynamic_programming import Terms
 from serving.inventory.policies import ServiceTarget
 from serving.inventory.simulator import NO_EXPIRY, Shop
-from serving.inventory.tables import read_table
+from serving.inventory.tables import as_numbers, read_table
 
 DAYS_IN_YEAR = 365.0
 AT_LEAST_ONE = (REVIEW_DAYS, PACK_SIZE)
@@ -141,6 +141,8 @@ def read_stock(
         given = _checked(read_table(path, (UNIQUE_ID,)), path)
         table = table.join(given, on=UNIQUE_ID, how="left", maintain_order="left")
         unknown = len(set(ids) - set(given[UNIQUE_ID]))
+        if unknown == len(set(ids)):
+            raise InputError(f"{path}: none of its ids, e.g. {given[UNIQUE_ID][0]!r}, is forecast, e.g. {ids[0]!r}")
         if unknown:
             notices.append(f"{unknown:,} of {len(ids):,} products are not in {path}: the defaults hold for them")
         for name in (ON_HAND, LEAD_TIME_DAYS):
@@ -178,6 +180,8 @@ def read_stock(
         end_holding_cost=-cost,
         end_stockout_cost=cost,
     )
+    if (cheap := int((price <= cost).sum())) and STOCKOUT_COST not in table.columns:
+        notices.append(f"{cheap:,} products cost as much as they bring: a missing one costs nothing, none is ordered")
     life = column(SHELF_LIFE_DAYS, defaults.shelf_life_days)
     shop = Shop(
         terms,
@@ -199,14 +203,18 @@ def _checked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
     for name in STOCK.optional:
         if name not in table.columns:
             continue
-        values = table[name].cast(pl.Float64, strict=False)
+        values = as_numbers(table, name, path)
         least = 1.0 if name in AT_LEAST_ONE else 0.0
         wrong = (values.is_null() & table[name].is_not_null()) | values.is_nan() | (values < least)
+        wrong |= values.is_infinite() & (name != CAPACITY)
+        wrong |= (values != values.floor()) & (name == PACK_SIZE)
         if (bad := wrong.fill_null(False).arg_true()).len():
             row = table.row(bad[0], named=True)
             raise InputError(
                 f"{path}: {name} of {row[UNIQUE_ID]!r} is {row[name]!r}; it must be a number of at least {least:g}"
+                + (", whole" if name == PACK_SIZE else "")
             )
+        table = table.with_columns(values)
     return table
 
 

@@ -1,6 +1,6 @@
 """How stock will go on under a policy: the mean and the spread of many simulated futures, day by day."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -20,16 +20,18 @@ class Trajectory:
         stock: `[n, days]` mean units in stock at the end of the day.
         missing: `[n, days]` probability that something is missing then.
         quantiles: `[n, days, 4]` units in stock that are not exceeded with the probabilities `LEVELS`.
+        cost: `[n]` mean of holding, missing, ordering and spoiling over all days.
     """
 
     order: FloatArray
     stock: FloatArray
     missing: FloatArray
     quantiles: FloatArray
+    cost: FloatArray
 
     def take(self, rows: IntArray) -> "Trajectory":
         """Some of the products."""
-        return Trajectory(self.order[rows], self.stock[rows], self.missing[rows], self.quantiles[rows])
+        return Trajectory(*(getattr(self, one.name)[rows] for one in fields(self)))
 
 
 def follow(demand: DemandDistribution, shop: Shop, policy: OrderUpTo, order: FloatArray | None = None) -> Trajectory:
@@ -44,13 +46,14 @@ def follow(demand: DemandDistribution, shop: Shop, policy: OrderUpTo, order: Flo
 
     def one(rows: IntArray, paths: FloatArray) -> FloatArray:
         then = policy.take(rows)
-        daily = simulate(
-            paths, shop.take(rows), then if order is None else FirstOrder(order[rows], then), keep_days=True
-        ).daily
+        start = then if order is None else FirstOrder(order[rows], then)
+        outcome = simulate(paths, shop.take(rows), start, keep_days=True)
+        daily, cost = outcome.daily, outcome.cost.mean(axis=1)
         assert daily is not None
         spread = np.quantile(daily.stock, LEVELS, axis=1)
-        means = np.stack([daily.ordered.mean(axis=1), daily.stock.mean(axis=1), (daily.missing > 0).mean(axis=1)])
-        return np.concatenate([means, spread]).transpose(1, 2, 0)  # [rows, days, 3 + levels]
+        means = [daily.ordered.mean(axis=1), daily.stock.mean(axis=1), (daily.missing > 0).mean(axis=1)]
+        every_day = np.broadcast_to(cost[:, None], means[0].shape)
+        return np.concatenate([np.stack([*means, every_day]), spread]).transpose(1, 2, 0)  # [rows, days, 4 + levels]
 
     found = on_paths(demand, one)
-    return Trajectory(found[..., 0], found[..., 1], found[..., 2], found[..., 3:])
+    return Trajectory(found[..., 0], found[..., 1], found[..., 2], found[..., 4:], found[:, 0, 3])

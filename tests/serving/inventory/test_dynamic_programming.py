@@ -7,10 +7,11 @@ import numpy.testing as npt
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from serving.inventory.demand_distribution import DemandDistribution, normal, poisson
 from serving.inventory.dynamic_programming import Terms, optimize
-from serving.inventory.newsvendor import newsvendor
+from serving.inventory.newsvendor import expected_cost, newsvendor
 from serving.inventory.simulator import OrderUpTo, Shop, simulate
 
 
@@ -205,3 +206,37 @@ def test_a_thousand_products_are_solved_as_each_alone():
         assert alone.cost[0] == pytest.approx(
             together.cost[row], rel=1e-5
         )  # bins of almost no probability are left out
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {},
+        {"pack": 12},
+        {"pack": 24, "lead_time": 7, "review_every": 7},
+        {"least_order": 40},
+        {"least_order": 20, "pack": 6},
+        {"order_cost": 12, "review_every": 3},
+        {"pack": 6, "order_cost": 12},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("rate", [1.0, 4.0, 100.0])
+def test_the_policy_costs_in_simulation_what_the_programme_expects(terms, rate):
+    # the policy keeps two levels a period of a programme that may do otherwise at every position
+    some = Terms.of(1, **{"lead_time": 2, "holding_cost": 1, "stockout_cost": 9} | terms)
+    demand, start = poisson(np.full((1, 28), rate)), np.array([np.round(3 * rate)])
+    policy = optimize(demand, some, start)
+    paths = demand.sample(3_000, np.random.default_rng(0))
+    before = expected_cost(demand.sums(1, starts=1), start[:, None], np.ones(1), np.full(1, 9.0)).sum()
+    for lead in range(2, int(some.lead_time[0]) + 1):  # days that no order can change
+        before += expected_cost(demand.sums(lead, starts=1), start[:, None], np.ones(1), np.full(1, 9.0)).sum()
+    outcome = simulate(paths, Shop(some, start, np.zeros(1)), OrderUpTo.of(policy, some))
+    assert outcome.cost.mean() == pytest.approx(policy.cost[0] + before, rel=0.03)
+
+
+def test_where_nothing_costs_anything_nothing_is_ordered_in_advance():
+    demand = poisson(np.full((1, 14), 0.5))
+    some = Terms.of(1, lead_time=3, stockout_cost=1, order_cost=5)
+    order = optimize(demand, some, np.zeros(1)).order[0]
+    assert order <= stats.poisson(7).ppf(1 - 1e-8)  # all that may be asked for, and no more

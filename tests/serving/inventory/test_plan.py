@@ -128,6 +128,10 @@ def test_the_order_of_rows_does_not_matter(files):
         ({"pack_size": [1, 0, 1, 1]}, "pack_size of 'milk' is 0; it must be a number of at least 1"),
         ({"unique_id": ["bread", "milk", "milk", "tea"]}, "unique_id 'milk' is there twice"),
         ({"price": ["2", "cheap", "3", "4"]}, "price of 'milk' is 'cheap'"),
+        ({"lead_time_days": [1.0, float("inf"), 2.0, 3.0]}, "lead_time_days of 'milk' is inf; it must be a number"),
+        ({"pack_size": [1.0, 2.5, 1.0, 1.0]}, "pack_size of 'milk' is 2.5; it must be a number of at least 1, whole"),
+        ({"on_hand": [True, False, True, True]}, "on_hand holds Boolean; give numbers"),
+        ({"unique_id": ["1", "2", "3", "4"]}, "none of its ids, e.g. '1', is forecast, e.g. 'bread'"),
     ],
 )
 def test_impossible_stock(files, capsys, stock, message):
@@ -151,6 +155,13 @@ def test_impossible_stock(files, capsys, stock, message):
         ),
         (lambda t: t.with_columns(y_hat=pl.lit(float("nan"))), "y_hat of 'bread' on 2024-05-01 is nan; 56 such values"),
         (lambda t: t.head(0), "holds no rows"),
+        (lambda t: t.select("unique_id", "ds", "y_hat", "q0.5"), "quantiles q0.5; give at least two levels"),
+        (lambda t: t.with_columns(pl.col("q0.99").alias("q0.990")), "give at least two levels, each once"),
+        (lambda t: t.select("unique_id", "ds", "y_hat", q50=1.0), "q50 looks like a quantile; levels are shares"),
+        (lambda t: t.with_columns(ds=20240501), "ds holds Int32; give dates"),
+        (lambda t: t.with_columns(ds=pl.lit("soon")), "ds of 'bread' is no date"),
+        (lambda t: t.with_columns(y_hat=pl.concat_list("y_hat")), "y_hat holds List(Float64); give numbers"),
+        (lambda t: t.with_columns(unique_id=pl.lit("")), "row 1 has no unique_id"),
     ],
 )
 def test_impossible_forecasts(files, capsys, change, message):
@@ -226,8 +237,26 @@ def test_a_budget_too_small_for_the_service_level_says_so(files, capsys):
     assert plan(files, *words) == 0
     printed = capsys.readouterr().err
     assert "less than all orders need" in printed
-    assert "and service_level=0.95 is not reached" in printed
+    assert "service_level=0.95 is not reached for them" in printed
     assert pl.read_parquet(files / "plan.parquet")["order_value"].sum() <= 5
+
+
+def test_a_budget_that_suffices_changes_nothing(files):
+    for words in (["--set", "service_level=0.99"], ["--set", "lost_sales=true"], []):
+        assert plan(files, *words) == 0
+        free = rows(files)
+        assert plan(files, *words, "--budget", "1e9") == 0
+        assert {name: row["order"] for name, row in rows(files).items()} == {n: row["order"] for n, row in free.items()}
+
+
+def test_orders_of_large_demand_are_whole_packs(files):
+    large = {name: pl.col(name) * 60 for name in forecast_table().columns if name.startswith(("y_", "q"))}
+    forecast_table(**large).write_parquet(files / "forecast.parquet")
+    stock_table(pack_size=7, capacity=[9000, 1001, 9000, 9000], on_hand=[5, 5, 5, 5]).write_csv(files / "stock.csv")
+    assert plan(files) == 0
+    for row in rows(files).values():
+        assert row["order"] % 7 == 0
+    assert rows(files)["milk"]["order"] == 994  # 142 packs, and 5 are there: another one would not fit
 
 
 def test_a_volume_holds_what_is_there_and_what_is_ordered(files):
@@ -268,6 +297,13 @@ def test_the_days_ahead(files):
     found = rows(files)["bread"]
     assert found["next_review"] == date(2024, 5, 4)
     assert found["next_order"] == pytest.approx(bread["order"][3])
+
+
+def test_two_outputs_in_one_file_are_refused(files, capsys):
+    assert plan(files, "--schedule", str(files / "plan.parquet")) == 2
+    assert "plan.parquet: is the file of --out; name another one" in capsys.readouterr().err
+    assert plan(files, out="forecast.parquet") == 2
+    assert "forecast.parquet: is the file of --forecast; name another one" in capsys.readouterr().err
 
 
 def test_the_page_stands_alone(files):

@@ -67,15 +67,14 @@ def test_the_clairvoyant_never_lacks_what_it_could_order(files):
 
 
 def test_nothing_costs_less_than_knowing_the_demand(files):
-    stock_table(
-        holding_cost=1.0, stockout_cost=9.0, order_cost=[7.0, 0, 3, 2], pack_size=[6, 1, 2, 1], moq=[0, 5, 0, 0]
-    )
-    assert run_replay(files, "--set", "order_cost=6", "--set", "pack_size=4", "--set", "review_days=2") == 0
+    costs = {"holding_cost": 1.0, "stockout_cost": 9.0, "order_cost": [7.0, 0, 3, 2]}
+    stock_table(**costs, pack_size=[12, 1, 2, 1], moq=[0, 15, 0, 0]).write_csv(files / "stock.csv")
+    assert run_replay(files, "--set", "review_days=2") == 0
     table = pl.read_parquet(files / "simulation.parquet")
     money = pl.sum_horizontal("holding_cost", "stockout_cost", "order_cost")
-    costs = table.with_columns(cost=money).pivot("policy", index="unique_id", values="cost")
+    found = table.with_columns(cost=money).pivot("policy", index="unique_id", values="cost")
     for policy in set(table["policy"]):
-        assert (costs["clairvoyant"] <= costs[policy] + 1e-6).all(), policy
+        assert (found["clairvoyant"] <= found[policy] + 1e-6).all(), policy
 
 
 def test_without_a_past_there_are_no_fixed_levels(files, capsys):
@@ -112,6 +111,7 @@ def test_sums_of_days_ahead():
         (lambda t: t.with_columns(ds=pl.lit("soon")), "'bread' on soon: y is"),
         (lambda t: t.filter(pl.col("ds") < FIRST), "has no demand from 2024-05-01 to 2024-05-14"),
         (lambda t: t.drop("y"), "no column 'y'"),
+        (lambda t: t.with_columns(unique_id=pl.lit("a") + "1"), "none of its ids, e.g. 'a1', is forecast"),
     ],
 )
 def test_impossible_demand(files, capsys, change, message):
@@ -170,3 +170,13 @@ def test_an_order_that_must_last_until_the_next_review_weighs_all_its_days():
     assert POLICIES["newsvendor"](situation).order_up_to[0, 0] == 0
     dear = replace(shop, terms=Terms.of(1, review_every=7, holding_cost=1, stockout_cost=7))
     assert POLICIES["newsvendor"](replace(situation, shop=dear)).order_up_to[0, 0] == 10
+
+
+def test_weeks_are_weeks():
+    # by the week, "last week again" is the last step
+    shop = Shop(Terms.of(1, holding_cost=1, stockout_cost=1), np.zeros(1), np.zeros(1))  # z = 0
+    past = np.arange(1.0, 21.0)[None]
+    demand = DemandDistribution(np.ones((1, 3, 1)), np.array([1]))
+    situation = Situation(demand, shop, past, np.zeros((1, 3)), step_days=7)
+    assert POLICIES["seasonal-naive"](situation).order_up_to.tolist() == [[20, 20, 20]]
+    assert POLICIES["seasonal-naive"](replace(situation, step_days=1)).order_up_to.tolist() == [[14, 15, 16]]
