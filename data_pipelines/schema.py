@@ -164,6 +164,10 @@ QUANTILES = "quantiles"
 LEVELS = "levels"
 Y_HAT = "y_hat"
 
+# --- the exported models ---
+RECOMMENDER = "recommender"
+DEMAND_FORECASTER = "demand_forecaster"
+
 
 class InputError(ValueError):
     """Something the user gave is wrong: the message is one line that names the thing, the value and the remedy.

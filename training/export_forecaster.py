@@ -14,14 +14,14 @@ import tensorflow as tf
 from data_pipelines import console as terminal
 from data_pipelines.demand_panel import load_panel
 from data_pipelines.panel import Panel
-from data_pipelines.schema import MEAN, QUANTILES, SERVING_DEFAULT
+from data_pipelines.schema import DEMAND_FORECASTER, MEAN, QUANTILES, SERVING_DEFAULT
+from serving.fresh_process import ExportError, replay
 from training import export_manifest, runs
-from training.export_verification import TOLERANCE, ExportError, replay
+from training.export_verification import TOLERANCE
 from training.forecast_graph import ForecastGraph
 from training.forecast_requests import make_requests
 from training.forecaster_config import ForecasterConfig
 from training.lstm_forecaster import LSTMForecaster
-from training.model_versions import DEMAND_FORECASTER
 from training.publishing import publish, report, run_export
 from training.warmup import write_warmup
 

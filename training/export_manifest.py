@@ -4,6 +4,7 @@ model, version, created, run      which export this is
 data, fingerprint, git, packages  what it was trained on, with which code
 metrics, settings                 how good it is, and what was asked
 items, users, event_types, history_length, last_event   what it knows
+popular                           ids of items for when no server answers, the most popular first
 signatures                        names, types and shapes of all inputs and outputs
 verified                          how closely a fresh process reproduced the scores of training
 golden                            a request and its answer per signature, to try a server with
@@ -15,15 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from data_pipelines.schema import FIRST_KNOWN, InputError
+from data_pipelines.schema import FIRST_KNOWN, RECOMMENDER, InputError
+from data_pipelines.splits import Split
 from training import runs
 from training.export_requests import Requests
-from training.model_versions import RECOMMENDER
 from training.serving_graph import ServingGraph
+from training.trainer import SMALLER_IS_BETTER
 
 MANIFEST = "manifest.json"
+MOST_POPULAR, RECENT_DAYS = 500, 56
 
 
 def build(run: runs.Run, version: int, graph: ServingGraph, verified: tuple[int, float]) -> dict[str, Any]:
@@ -42,9 +46,20 @@ def build(run: runs.Run, version: int, graph: ServingGraph, verified: tuple[int,
         "users": split.users.size - FIRST_KNOWN,
         "event_types": list(split.event_types[FIRST_KNOWN:]),
         "history_length": run.recommender.history_length,
+        "popular": popular_items(split),
         "last_event": datetime.fromtimestamp(int(split.timelines.time.max()), UTC).isoformat(),
         "verified": {"users": verified[0], "largest_difference": verified[1]},
     }
+
+
+def popular_items(split: Split) -> list[str]:
+    """The items that were taken most in the last weeks: what a client recommends while no server answers."""
+    timelines = split.timelines
+    lately = timelines.time > timelines.time.max() - RECENT_DAYS * 86_400
+    count = np.bincount(timelines.item[lately], minlength=split.items.size)
+    count[:FIRST_KNOWN] = 0
+    order = np.argsort(-count, kind="stable")[:MOST_POPULAR]
+    return [str(split.items.ids[index]) for index in order if count[index]]
 
 
 def common(model: str, version: int, run: Path, config: Any, signatures: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +74,7 @@ def common(model: str, version: int, run: Path, config: Any, signatures: dict[st
     """
     record, metrics = read_json(run / runs.RECORD), read_json(run / runs.METRICS)
     metrics["training"] = {name: value for name, value in metrics["training"].items() if name != "history"}
+    metrics["training"]["smaller_is_better"] = metrics["training"]["monitor"] in SMALLER_IS_BETTER
     return {
         "model": model,
         "version": version,

@@ -11,16 +11,24 @@ from typing import Any
 import numpy as np
 
 from data_pipelines import console as terminal
-from data_pipelines.schema import FIRST_KNOWN
+from data_pipelines.schema import FIRST_KNOWN, RECOMMENDER
+from serving.fresh_process import replay
+from serving.model_versions import BATCHING
 from training import export_manifest, runs
 from training.export_requests import make_requests, typical_queries
-from training.export_verification import replay, verify
-from training.model_versions import RECOMMENDER
+from training.export_verification import verify
 from training.publishing import publish, report, run_export
 from training.servable import servable
 from training.serving_graph import ServingGraph, Vocabularies
 from training.warmup import write_warmup
 
+BATCHED = """\
+# histories of different lengths go into one batch: the shorter ones are padded, which the model does not see
+max_batch_size { value: 32 }
+batch_timeout_micros { value: 1000 }
+max_enqueued_batches { value: 1000 }
+pad_variable_length_inputs: true
+"""
 VERIFIED_USERS = 16
 VERIFIED_CANDIDATES = 100
 K_VERIFIED, K_SHOWN = 50, 5
@@ -91,6 +99,7 @@ def export(
         answer, answer_shown = replay(folder, [typical, shown])
         difference = verify(answer, typical, recommender, split, queries)
         write_warmup(folder, RECOMMENDER, [shown, typical])
+        (folder / BATCHING).write_text(BATCHED, encoding="utf-8")
         manifest = export_manifest.build(loaded, version, graph, verified=(len(queries), difference))
         return manifest | {"golden": export_manifest.golden(shown, answer_shown)}
 

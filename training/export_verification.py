@@ -4,68 +4,18 @@ The expected numbers come from the training side: index arrays through tf.data i
 from the SavedModel in a fresh process that was given strings.
 """
 
-import os
-import subprocess
-import sys
-import tempfile
-from collections import defaultdict
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
 from data_pipelines.schema import CANDIDATE_ITEM_ID, ITEM_ID, PROBABILITY, SCORE, SCORE_SIGNATURE, SERVING_DEFAULT
 from data_pipelines.splits import Split
 from data_pipelines.timelines import Queries
+from serving.fresh_process import ExportError
 from training.export_requests import Requests
 from training.two_tower_recommender import TwoTowerRecommender
-from training.user_requests import Arrays
 
 TOLERANCE = 1e-4
 """Absolute and relative: rounding differs with batch shape and kernel, by 1e-6 or so."""
-REPLAY = Path(__file__).with_name("replay.py")
-
-
-class ExportError(RuntimeError):
-    """The exported model does not answer as it should; this is never the user's mistake."""
-
-
-def replay(saved_model: Path, requests: list[Requests]) -> list[Requests]:
-    """Answer requests with a SavedModel in a fresh process, on the CPU.
-
-    Args:
-        saved_model: the folder.
-        requests: the inputs.
-
-    Returns:
-        The outputs by signature, for every element of `requests`.
-
-    Raises:
-        ExportError: if the process fails.
-    """
-    inputs = {
-        f"{number}/{signature}/{name}": array
-        for number, request in enumerate(requests)
-        for signature, arrays in request.items()
-        for name, array in arrays.items()
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder) / "requests.npz", Path(folder) / "answers.npz"
-        np.savez(asked, allow_pickle=False, **inputs)
-        process = subprocess.run(
-            [sys.executable, "-I", str(REPLAY), str(saved_model), str(asked), str(answered)],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        )
-        if process.returncode:
-            raise ExportError(f"the exported model does not load or answer in a fresh process:\n{process.stderr}")
-        answers: list[dict[str, Arrays]] = [defaultdict(dict) for _ in requests]
-        with np.load(answered) as arrays:
-            for name, array in arrays.items():
-                number, signature, tensor = name.split("/")
-                answers[int(number)][signature][tensor] = array
-    return [dict(answer) for answer in answers]
 
 
 def verify(

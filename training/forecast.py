@@ -19,13 +19,23 @@ from data_pipelines.figures import LIGHT
 from data_pipelines.item_names import series_names
 from data_pipelines.panel import Panel
 from data_pipelines.result_table import require_table, write_table
-from data_pipelines.schema import DS, LEVELS, MEAN, QUANTILES, SERVING_DEFAULT, UNIQUE_ID, Y_HAT, InputError
+from data_pipelines.schema import (
+    DEMAND_FORECASTER,
+    DS,
+    LEVELS,
+    MEAN,
+    QUANTILES,
+    SERVING_DEFAULT,
+    UNIQUE_ID,
+    Y_HAT,
+    InputError,
+)
 from models.forecasting.forecaster import Forecast, proper
+from serving.model_versions import find_version
 from training import export_manifest
 from training.demand_plots import fan_charts, series_with_forecasts
 from training.forecast_requests import make_requests
 from training.lstm_forecaster import SERIES_AT_ONCE, require_horizon
-from training.model_versions import DEMAND_FORECASTER, find_version
 
 SHOWN = 6
 

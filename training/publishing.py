@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from data_pipelines import atomic
 from data_pipelines import console as terminal
+from serving.model_versions import CANARY, STABLE, labels, set_labels, versions
+from serving.promotion import read_manifest, worse_than
 from training import export_manifest
-from training.model_versions import CANARY, STABLE, labels, set_labels, versions
-from training.trainer import SMALLER_IS_BETTER
 
 
 def publish(
@@ -52,11 +52,8 @@ def new_labels(models: Path, target: Path, promote: bool) -> dict[str, int]:
     version, model = int(target.name), target.parent.name
     stable = labels(models, model).get(STABLE)
     if stable in versions(models, model) and not promote:
-        old, new = (
-            export_manifest.read(models / model / str(number))["metrics"]["training"] for number in (stable, version)
-        )
-        sign = -1 if new["monitor"] in SMALLER_IS_BETTER else 1
-        if new["monitor"] != old["monitor"] or sign * new["validation"] < sign * old["validation"]:
+        old, new = (read_manifest(models / model / str(number)) for number in (stable, version))
+        if worse_than(new, old):
             return {STABLE: stable, CANARY: version}
     return {STABLE: version, CANARY: version}
 

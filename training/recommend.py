@@ -18,8 +18,18 @@ from rich.table import Table
 from data_pipelines import console as terminal
 from data_pipelines.item_names import item_names
 from data_pipelines.result_table import require_table, write_table
-from data_pipelines.schema import EMBEDDING, ITEM_EMBEDDING, ITEM_ID, RANK, SCORE, SERVING_DEFAULT, USER_ID, InputError
-from training.model_versions import RECOMMENDER, find_version
+from data_pipelines.schema import (
+    EMBEDDING,
+    ITEM_EMBEDDING,
+    ITEM_ID,
+    RANK,
+    RECOMMENDER,
+    SCORE,
+    SERVING_DEFAULT,
+    USER_ID,
+    InputError,
+)
+from serving.model_versions import find_version
 from training.user_requests import IndexArray, UserRequests, first_line, read_events, read_table
 
 ITEM_NAME = "item_name"

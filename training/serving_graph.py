@@ -171,7 +171,9 @@ class ServingGraph:
         """The model's outputs for raw requests."""
         shape = tf.shape(item_id)
         same = tf.reduce_all(shape == tf.shape(event_type)) & tf.reduce_all(shape == tf.shape(event_time))
-        tf.Assert(same, [f"{HISTORY_ITEM_ID}, {HISTORY_EVENT_TYPE} and {HISTORY_TIMESTAMP} differ in shape", shape])
+        message = f"{HISTORY_ITEM_ID}, {HISTORY_EVENT_TYPE} and {HISTORY_TIMESTAMP} differ in shape"
+        with tf.control_dependencies([tf.Assert(same, [message, shape])]):  # else another operation may fail first
+            item_id = tf.identity(item_id)
         padded = item_id == ""
         recent = self._recent(padded, event_time)
         item = tf.where(padded, PADDING, self._items.lookup(item_id))

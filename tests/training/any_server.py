@@ -12,6 +12,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
+from serving.client import Client
+from serving.model_server.server import ModelServer
+from serving.model_server.settings import ModelServerSettings
 from training import export_manifest
 
 
@@ -35,9 +38,11 @@ def assert_only_core_operations(version: Path) -> set[str]:
     return used
 
 
-def assert_c_api_answers_golden_requests(version: Path) -> None:
+def c_api_answers(version: Path) -> dict[str, dict[str, np.ndarray]]:
+    """What TensorFlow's C API answers to the golden requests, by signature and output."""
     library = next(Path(tf.__file__).parent.glob("libtensorflow_cc.*"))
     signatures, manifest = meta_graph(version).signature_def, export_manifest.read(version)
+    answers = {}
     for name, golden in manifest["golden"].items():
         signature = signatures[name]
         inputs = {}
@@ -45,19 +50,59 @@ def assert_c_api_answers_golden_requests(version: Path) -> None:
             dtype = manifest["signatures"][name]["inputs"][tensor]["dtype"]
             array = np.array(value)
             inputs[signature.inputs[tensor].name] = [dtype, array.shape, array.ravel().tolist()]
-        outputs = [signature.outputs[tensor].name for tensor in golden["outputs"]]
+        outputs = {tensor: signature.outputs[tensor].name for tensor in golden["outputs"]}
         process = subprocess.run(
             [sys.executable, "-I", str(Path(__file__).with_name("c_api.py")), str(library), str(version)],
-            input=json.dumps({"inputs": inputs, "outputs": outputs}),
+            input=json.dumps({"inputs": inputs, "outputs": list(outputs.values())}),
             capture_output=True,
             text=True,
             timeout=300,
         )
         assert process.returncode == 0, process.stderr
-        for tensor, output in zip(golden["outputs"], outputs, strict=True):
-            shape, values = json.loads(process.stdout)[output]
-            expected = np.array(golden["outputs"][tensor])
+        answered = json.loads(process.stdout)
+        answers[name] = {
+            tensor: np.array(answered[output][1]).reshape(answered[output][0]) for tensor, output in outputs.items()
+        }
+    return answers
+
+
+def assert_c_api_answers_golden_requests(version: Path) -> None:
+    golden = export_manifest.read(version)["golden"]
+    for signature, answer in c_api_answers(version).items():
+        for tensor, found in answer.items():
+            expected = np.array(golden[signature]["outputs"][tensor])
             if expected.dtype.kind == "U":
-                npt.assert_array_equal(np.array(values).reshape(shape), expected)
+                npt.assert_array_equal(found, expected)
             else:
-                npt.assert_allclose(np.array(values).reshape(shape), expected, rtol=1e-5, atol=1e-6)
+                npt.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def assert_every_way_answers_with_the_same_bits(version: Path) -> None:
+    """In process, through the C API, and from the local model server over gRPC and REST."""
+    models, model = version.parents[1], version.parent.name
+    manifest, loaded = export_manifest.read(version), tf.saved_model.load(str(version))
+    by_c_api = c_api_answers(version)
+    settings = ModelServerSettings(grpc_port=0, rest_port=0)
+    with (
+        ModelServer(models, settings) as server,
+        Client(f"grpc://{server.grpc_address}") as grpc,
+        Client(server.rest_url) as rest,
+    ):
+        for signature, golden in manifest["golden"].items():
+            kinds = manifest["signatures"][signature]["inputs"]
+            inputs = {
+                name: np.array(value, object if kinds[name]["dtype"] == "string" else kinds[name]["dtype"])
+                for name, value in golden["inputs"].items()
+            }
+            asked = {name: tf.constant(value.tolist(), kinds[name]["dtype"]) for name, value in inputs.items()}
+            answers = [one.predict(model, inputs, signature=signature) for one in (grpc, rest)]
+            for name, tensor in loaded.signatures[signature](**asked).items():
+                expected = tensor.numpy()
+                if expected.dtype == object:
+                    expected = np.char.decode(expected.astype(bytes))
+                    found = [answer[name].astype("U") for answer in answers] + [by_c_api[signature][name]]
+                else:
+                    found = [answer[name] for answer in answers]
+                    found.append(by_c_api[signature][name].astype(expected.dtype))
+                for one in found:
+                    npt.assert_array_equal(one, expected, err_msg=f"{signature}/{name}")

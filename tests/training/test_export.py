@@ -17,14 +17,16 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from data_pipelines.schema import FIRST_KNOWN, UNKNOWN, InputError
+from serving import replay_saved_model
 from tests.training.any_server import (
     assert_c_api_answers_golden_requests,
+    assert_every_way_answers_with_the_same_bits,
     assert_only_core_operations,
     meta_graph,
     operations,
 )
 from tests.training.export_world import CONFIG, N_USERS, Shop, random_recommender
-from training import export_manifest, export_recommender, publishing, replay
+from training import export_manifest, export_recommender, publishing
 from training.export_recommender import export, main
 from training.export_requests import make_requests
 from training.export_verification import ExportError, verify
@@ -56,7 +58,13 @@ def test_the_manifest_says_what_the_version_is(shop: Shop) -> None:
     assert manifest["model"] == "recommender"
     assert manifest["version"] == 1
     assert manifest["fingerprint"] == "0" * 64
-    assert manifest["metrics"] == {"training": {"rounds": 1, "validation": 0.25, "monitor": "ndcg@10"}}
+    training = {"rounds": 1, "validation": 0.25, "monitor": "ndcg@10", "smaller_is_better": False}
+    assert manifest["metrics"] == {"training": training}
+    known = shop.split.timelines.item[shop.split.timelines.item >= FIRST_KNOWN]  # all of it within the last weeks
+    most = np.bincount(known).argmax()
+    assert manifest["popular"][0] == shop.split.items.ids[most]
+    assert len(manifest["popular"]) == len(np.unique(known))
+    assert (shop.version / "batching_params.pbtxt").exists()
     assert manifest["settings"]["dim"] == CONFIG.dim
     assert manifest["event_types"] == ["purchase", "view"]
     assert manifest["items"] == shop.split.items.size - FIRST_KNOWN
@@ -157,7 +165,7 @@ def test_a_process_without_this_package_reproduces_the_scores_of_training(shop: 
     queries, requests = typical(shop)
     flat = {f"0/{name}/{tensor}": array for name, arrays in requests.items() for tensor, array in arrays.items()}
     np.savez(tmp_path / "requests.npz", **flat)
-    arguments = [replay.__file__, str(shop.version), "requests.npz", "answers.npz"]
+    arguments = [replay_saved_model.__file__, str(shop.version), "requests.npz", "answers.npz"]
     subprocess.run([sys.executable, "-I", "-c", BLOCKER, *arguments], check=True, cwd=tmp_path, timeout=300)
     with np.load(tmp_path / "answers.npz") as arrays:
         answers: dict[str, dict[str, Any]] = {name: {} for name in SIGNATURES}
@@ -169,6 +177,10 @@ def test_a_process_without_this_package_reproduces_the_scores_of_training(shop: 
 
 def test_the_c_api_answers_the_golden_requests(shop: Shop) -> None:
     assert_c_api_answers_golden_requests(shop.version)
+
+
+def test_every_protocol_gives_the_same_bits(shop: Shop) -> None:
+    assert_every_way_answers_with_the_same_bits(shop.version)
 
 
 # --- only what every server has ---------------------------------------------------------------------------------------

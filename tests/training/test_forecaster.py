@@ -14,7 +14,11 @@ import tensorflow as tf
 from data_pipelines.demand_panel import load_panel
 from data_pipelines.schema import InputError
 from supplytower import main
-from tests.training.any_server import assert_c_api_answers_golden_requests, assert_only_core_operations
+from tests.training.any_server import (
+    assert_c_api_answers_golden_requests,
+    assert_every_way_answers_with_the_same_bits,
+    assert_only_core_operations,
+)
 from tests.training.demand_world import DAYS, FIRST, HORIZON, SETTINGS, WEEK, WORDS, write_demand
 from training import runs
 from training.backtest import backtest, choose_origins, lstm
@@ -124,6 +128,10 @@ def test_the_manifest_says_what_the_version_is(version):
 def test_the_export_answers_in_the_runtime_under_tensorflow_serving(version):
     assert_c_api_answers_golden_requests(version)
     assert {"LookupTableFindV2", "MatMul"} <= assert_only_core_operations(version)
+
+
+def test_every_protocol_gives_the_same_bits(version):
+    assert_every_way_answers_with_the_same_bits(version)
 
 
 def test_the_export_forecasts_what_the_run_does(folder, version):

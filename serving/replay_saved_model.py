@@ -1,6 +1,6 @@
 """Answer requests with a SavedModel in a process that knows nothing but TensorFlow and NumPy.
 
-    python -I training/replay.py SAVED_MODEL REQUESTS.npz ANSWERS.npz
+    python -I serving/replay_saved_model.py SAVED_MODEL REQUESTS.npz ANSWERS.npz
 
 The arrays of both files are named `<number>/<signature>/<tensor>`. An export is checked with it: what it answers here
 it answers anywhere, because nothing of this package is there to help.

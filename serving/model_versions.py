@@ -15,12 +15,14 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from data_pipelines import atomic
-from data_pipelines.schema import InputError
+from data_pipelines.schema import DEMAND_FORECASTER, RECOMMENDER, InputError
 
-RECOMMENDER, DEMAND_FORECASTER = "recommender", "demand_forecaster"
 EXPORTERS = {RECOMMENDER: "recommender", DEMAND_FORECASTER: "forecaster"}
 """What `supplytower export` calls each model."""
 MODELS_CONFIG = "models.config"
+BATCHING = "batching_params.pbtxt"
+"""In a version's folder: requests to it may be joined, and how. A server started with --enable_batching and
+--enable_per_model_batching_parameters joins none to versions without it: histories of demand must not be padded."""
 STABLE, CANARY = "stable", "canary"
 
 
@@ -70,13 +72,15 @@ def set_labels(models: Path, model: str, labelled: dict[str, int], base_path: st
         models: the models folder.
         model: the model's name.
         labelled: version of each label; these versions are served.
-        base_path: the models folder as the server sees it, e.g. `/models` in a container; this machine's path if None.
+        base_path: the models folder as the server sees it, e.g. `/models` in a container; if None what was said before,
+            else this machine's path.
     """
     server = _read(models)
+    before = [config.base_path for config in server.model_config_list.config if config.name == model]
     others = [config for config in server.model_config_list.config if config.name != model]
     own = model_server_config_pb2.ModelConfig(
         name=model,
-        base_path=f"{base_path or models.resolve()}/{model}",
+        base_path=before[0] if before and not base_path else f"{base_path or models.resolve()}/{model}",
         model_platform="tensorflow",
         version_labels=labelled,
     )

@@ -5,7 +5,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from data_pipelines.schema import InputError
-from training.model_versions import find_version, labels, set_labels, versions
+from serving.model_versions import find_version, labels, set_labels, versions
 
 
 def make(models: Path, *names: str) -> None:
