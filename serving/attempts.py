@@ -1,0 +1,93 @@
+"""One call of the client: its deadline, how often its requests are sent, and what is counted of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from serving.client_metrics import ClientMetrics
+from serving.client_settings import ClientSettings
+from serving.hedging import first_answer
+from serving.retry import RetryPolicy
+from serving.serving_error import DEADLINE_EXCEEDED, ServingError, Target
+
+T = TypeVar("T")
+
+
+class Attempts:
+    """Sends requests under one client's settings.
+
+    Args:
+        settings: deadline, retries, hedging.
+        metrics: where calls, retries and hedges are counted.
+        transport: the protocol's name, for the metrics.
+    """
+
+    def __init__(self, settings: ClientSettings, metrics: ClientMetrics, transport: str):
+        self._settings, self._metrics, self._transport = settings, metrics, transport
+        self._policy = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.max_backoff_seconds)
+
+    @asynccontextmanager
+    async def call(self, method: str, target: Target, timeout_seconds: float | None) -> AsyncIterator["Call"]:
+        """A call: the block's requests share one deadline.
+
+        Args:
+            method: the client's method, for the metrics.
+            target: which model is asked.
+            timeout_seconds: the time for all; None: as the settings say.
+
+        Raises:
+            DeadlineExceeded: if the block takes longer.
+        """
+        seconds = self._settings.timeout_seconds if timeout_seconds is None else timeout_seconds
+        deadline = asyncio.get_running_loop().time() + seconds
+        labels = (target.model, method, self._transport)
+        with self._metrics.observe(*labels):
+            call = Call(self._settings, self._metrics, self._policy, labels, deadline)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    yield call
+            except TimeoutError:
+                last = "" if call.last_failure is None else f"; the last attempt ended with {call.last_failure}"
+                raise target.error(DEADLINE_EXCEEDED, f"no answer within {seconds:g} s{last}") from call.last_failure
+
+
+class Call:
+    """What `Attempts.call` gives: sends requests until the call's deadline."""
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        metrics: ClientMetrics,
+        policy: RetryPolicy,
+        labels: tuple[str, str, str],
+        deadline: float,
+    ):
+        self._hedge_after_seconds, self._metrics, self._policy = settings.hedge_after_seconds, metrics, policy
+        self._labels, self._deadline = labels, deadline
+        self.last_failure: ServingError | None = None
+
+    async def send(self, request: Callable[[float], Awaitable[T]]) -> T:
+        """Send a request until it is answered.
+
+        Args:
+            request: sends once; takes the seconds that are left.
+
+        Raises:
+            ServingError: the last attempt's.
+        """
+
+        async def once() -> T:
+            return await request(self._deadline - asyncio.get_running_loop().time())
+
+        async def hedged() -> T:
+            if self._hedge_after_seconds is None:
+                return await once()
+            return await first_answer(once, self._hedge_after_seconds, self._metrics.hedges.labels(*self._labels).inc)
+
+        return await self._policy.run(hedged, self._deadline, self._failed)
+
+    def _failed(self, error: ServingError, again: bool) -> None:
+        self.last_failure = error
+        if again:
+            self._metrics.retries.labels(*self._labels).inc()

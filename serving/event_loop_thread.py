@@ -1,0 +1,67 @@
+"""An event loop in a thread of its own, so that plain functions can run coroutines, also inside a running loop."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class EventLoopThread:
+    """The thread starts with the first coroutine and does not keep the process alive."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Wait for a coroutine's result; Ctrl-C while waiting cancels it.
+
+        Args:
+            function: makes the coroutine, which runs in the thread's loop beside those of other callers.
+
+        Raises:
+            RuntimeError: if the thread was closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is closed")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_serve, args=(self._loop,), name="supplytower-client", daemon=True).start()
+            future = asyncio.run_coroutine_threadsafe(function(), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Cancel what is still running, run a last coroutine and stop.
+
+        Args:
+            last: cleans up; not run if nothing ever ran.
+        """
+        with self._lock:
+            self._closed, loop, self._loop = True, self._loop, None
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(_finish(last), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+
+
+async def _finish(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    running = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    await last()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
