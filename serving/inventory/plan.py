@@ -5,6 +5,7 @@ order of today can arrive. How the orders are found is in `orders`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,32 +67,71 @@ def _main(argv: Sequence[str] | None) -> int:
             raise InputError(f"--{name} {limit:g}: must be at least 0")
     sources = load(arguments, defaults)
     with terminal.console.status("planning"):
-        demand = sources.forecast.distribution()
-        shop, blocked = within_shelf_life(demand, sources.stock.shop)
-        uses = _limits(sources, arguments.budget, arguments.volume)
-        orders = find_orders(demand, shop, target=defaults.target, uses=uses)
-        ahead = follow(demand, shop, orders.policy, orders.order)
-        table = to_table(sources, demand, shop, orders, ahead)
-        page = None if arguments.report is None else plan_page(table, sources, shop, ahead)
+        plan = make_plan(sources, defaults, arguments.budget, arguments.volume)
+        page = None if arguments.report is None else plan_page(plan.table, sources, plan.shop, plan.ahead)
     if arguments.schedule is not None:
-        write_table(schedule(sources, ahead), arguments.schedule)
+        write_table(schedule(sources, plan.ahead), arguments.schedule)
     if page is not None:
         write_text(arguments.report, page)
-    write_table(table, arguments.out)
+    write_table(plan.table, arguments.out)
+    for notice in plan.notices:
+        terminal.console.print(f"Note: {notice}", soft_wrap=True)
+    _report(plan.table, arguments.out)
+    _report_limits(plan.orders, plan.uses, defaults)
+    if plan.shop.lost_sales and plan.shop.shelf_life is None and plan.ahead.cost.sum() > 0:
+        least = lower_bound(sources.forecast.distribution(), plan.shop).sum() / plan.ahead.cost.sum()
+        terminal.console.print(f"lost sales: a perfect policy would cost at most {1 - least:.0%} less", highlight=False)
+    return 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Today's orders, and all that explains them.
+
+    Args:
+        table: a row per product, see `to_table`.
+        shop: terms and stock, with what shelf lives allow.
+        orders: of the products in the order of the sources.
+        ahead: simulated futures.
+        uses: of each limit what a unit takes, and how much there is.
+        notices: what had to be assumed, in sentences.
+    """
+
+    table: pl.DataFrame
+    shop: Shop
+    orders: Orders
+    ahead: Trajectory
+    uses: dict[str, tuple[FloatArray, float]]
+    notices: tuple[str, ...]
+
+
+def make_plan(
+    sources: Sources, defaults: StockDefaults, budget: float | None = None, volume: float | None = None
+) -> Plan:
+    """Find the orders of today.
+
+    Args:
+        sources: forecast and stock.
+        defaults: for the service level; the terms are in the sources.
+        budget: money for the orders of today.
+        volume: room for all that is in stock, under way and ordered.
+
+    Raises:
+        InputError: if there is no room for what is there.
+    """
+    demand = sources.forecast.distribution()
+    shop, blocked = within_shelf_life(demand, sources.stock.shop)
+    uses = _limits(sources, budget, volume)
+    orders = find_orders(demand, shop, target=defaults.target, uses=uses)
+    ahead = follow(demand, shop, orders.policy, orders.order)
     notices = list(sources.notices())
     if blocked.size:
         notices.append(
             f"{blocked.size:,} products spoil before their smallest order is likely to be sold, e.g. "
             f"{sources.forecast.ids[blocked[0]]!r}: they are ordered by the smallest order at the most"
         )
-    for notice in notices:
-        terminal.console.print(f"Note: {notice}", soft_wrap=True)
-    _report(table, arguments.out)
-    _report_limits(orders, uses, defaults)
-    if shop.lost_sales and shop.shelf_life is None and ahead.cost.sum() > 0:
-        least = lower_bound(demand, shop).sum() / ahead.cost.sum()
-        terminal.console.print(f"lost sales: a perfect policy would cost at most {1 - least:.0%} less", highlight=False)
-    return 0
+    table = to_table(sources, demand, shop, orders, ahead)
+    return Plan(table, shop, orders, ahead, uses, tuple(notices))
 
 
 def _limits(sources: Sources, budget: float | None, volume: float | None) -> dict[str, tuple[FloatArray, float]]:
@@ -178,7 +218,8 @@ def _number(name: str) -> pl.Expr:
 def chance_of_more(demand: DemandDistribution, units: FloatArray) -> FloatArray:
     """Probability that the first period's demand exceeds so many units, `[n]`."""
     value = np.arange(demand.probability.shape[-1]) * demand.width[:, None]
-    return np.asarray((demand.probability[:, 0] * (value > units[:, None] + 1e-9)).sum(axis=1))
+    chance = (demand.probability[:, 0] * (value > units[:, None] + 1e-9)).sum(axis=1)
+    return np.asarray(np.minimum(chance, 1.0))
 
 
 def schedule(sources: Sources, ahead: Trajectory) -> pl.DataFrame:

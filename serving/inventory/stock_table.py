@@ -133,25 +133,48 @@ def read_stock(
         InputError: naming file, product, column and value, if a number is impossible, an id is there twice, or an order
             cannot be placed.
     """
-    table = pl.DataFrame({UNIQUE_ID: ids})
-    where, notices = str(path or "the defaults"), []
-    if path is None:
+    given = None if path is None else read_table(path, (UNIQUE_ID,))
+    return stock_of(given, path or "the defaults", ids, defaults, horizon, prices, step_days)
+
+
+def stock_of(
+    given: pl.DataFrame | None,
+    where: Path | str,
+    ids: list[str],
+    defaults: StockDefaults,
+    horizon: int,
+    prices: pl.DataFrame | None = None,
+    step_days: int = 1,
+) -> Stock:
+    """What is in stock, from a table in memory; see `read_stock`.
+
+    Args:
+        given: the table; None takes the defaults for all.
+        where: what messages call it.
+        ids: the products that are forecast.
+        defaults: for what is not said.
+        horizon: steps that are forecast.
+        prices: of a catalogue.
+        step_days: of a step of the forecast.
+    """
+    table, notices = pl.DataFrame({UNIQUE_ID: ids}), []
+    if given is None:
         notices.append(f"no --stock: on_hand={defaults.on_hand:g} and the other defaults hold for all products")
     else:
-        given = _checked(read_table(path, (UNIQUE_ID,)), path)
+        given = _checked(given, where)
         table = table.join(given, on=UNIQUE_ID, how="left", maintain_order="left")
         unknown = len(set(ids) - set(given[UNIQUE_ID]))
         if unknown == len(set(ids)):
-            raise InputError(f"{path}: none of its ids, e.g. {given[UNIQUE_ID][0]!r}, is forecast, e.g. {ids[0]!r}")
+            raise InputError(f"{where}: none of its ids, e.g. {given[UNIQUE_ID][0]!r}, is forecast, e.g. {ids[0]!r}")
         if unknown:
-            notices.append(f"{unknown:,} of {len(ids):,} products are not in {path}: the defaults hold for them")
+            notices.append(f"{unknown:,} of {len(ids):,} products are not in {where}: the defaults hold for them")
         for name in (ON_HAND, LEAD_TIME_DAYS):
             empty = given[name].null_count() if name in given.columns else given.height
             if empty:
                 default = getattr(defaults, name)
-                notices.append(f"{path} does not say {name} of {empty:,} products: {default:g} is taken")
+                notices.append(f"{where} does not say {name} of {empty:,} products: {default:g} is taken")
         if unasked := len(set(given[UNIQUE_ID]) - set(ids)):
-            notices.append(f"{unasked:,} products of {path} have no forecast and are left out")
+            notices.append(f"{unasked:,} products of {where} have no forecast and are left out")
 
     def column(name: str, default: FloatArray | float) -> FloatArray:
         if name not in table.columns:
@@ -196,14 +219,14 @@ def read_stock(
     return Stock(shop, price, column(VOLUME, defaults.volume), tuple(notices))
 
 
-def _checked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _checked(table: pl.DataFrame, where: Path | str) -> pl.DataFrame:
     """With numbers that can be."""
     if (twice := table[UNIQUE_ID].filter(table[UNIQUE_ID].is_duplicated())).len():
-        raise InputError(f"{path}: unique_id {twice[0]!r} is there twice; keep one row for each product")
+        raise InputError(f"{where}: unique_id {twice[0]!r} is there twice; keep one row for each product")
     for name in STOCK.optional:
         if name not in table.columns:
             continue
-        values = as_numbers(table, name, path)
+        values = as_numbers(table, name, where)
         least = 1.0 if name in AT_LEAST_ONE else 0.0
         wrong = (values.is_null() & table[name].is_not_null()) | values.is_nan() | (values < least)
         wrong |= values.is_infinite() & (name != CAPACITY)
@@ -211,14 +234,14 @@ def _checked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
         if (bad := wrong.fill_null(False).arg_true()).len():
             row = table.row(bad[0], named=True)
             raise InputError(
-                f"{path}: {name} of {row[UNIQUE_ID]!r} is {row[name]!r}; it must be a number of at least {least:g}"
+                f"{where}: {name} of {row[UNIQUE_ID]!r} is {row[name]!r}; it must be a number of at least {least:g}"
                 + (", whole" if name == PACK_SIZE else "")
             )
         table = table.with_columns(values)
     return table
 
 
-def _require_possible(shop: Shop, ids: list[str], where: str, days: int, step_days: int) -> None:
+def _require_possible(shop: Shop, ids: list[str], where: Path | str, days: int, step_days: int) -> None:
     """Orders that can be placed and arrive in time."""
     terms = shop.terms
     if (late := np.flatnonzero(terms.lead_time * step_days >= days)).size:

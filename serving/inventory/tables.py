@@ -37,7 +37,7 @@ def read_table(path: Path, required: Sequence[str]) -> pl.DataFrame:
     return table
 
 
-def as_numbers(table: pl.DataFrame, name: str, path: Path) -> pl.Series:
+def as_numbers(table: pl.DataFrame, name: str, path: Path | str) -> pl.Series:
     """A column as numbers, null where a text is none.
 
     Raises:

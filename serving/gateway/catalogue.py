@@ -1,0 +1,237 @@
+"""What the shop sells and has: attributes to filter and explain by, and what is out of stock.
+
+Items and stock are tables on disk that other programs replace; a change is seen within seconds, and is read beside the
+requests. A snapshot never changes, so one request sees one state.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from polars.exceptions import PolarsError
+
+from data_pipelines.item_names import item_names
+from data_pipelines.schema import ITEM_ID, ON_HAND, UNIQUE_ID, InputError
+
+Mask = npt.NDArray[np.bool_]
+Scalar = str | int | float | bool
+NAME = "item_name"
+MASKS = 64
+"""Filters whose items are remembered."""
+LEAST_TELLING = 3
+"""Distinct values of an attribute that is worth mentioning."""
+logger = logging.getLogger(__name__)
+
+
+class UnknownAttributeError(ValueError):
+    """A filter names an attribute that the items do not have."""
+
+
+class Catalogue:
+    """A snapshot of items and stock.
+
+    Args:
+        items: `item_id` and attributes; None if they are not known: then nothing can be filtered.
+        stock: `unique_id` (an item, or `item@store`) and `on_hand`; None: everything is in stock.
+    """
+
+    def __init__(self, items: pl.DataFrame | None = None, stock: pl.DataFrame | None = None):
+        table = pl.DataFrame({ITEM_ID: []}, {ITEM_ID: pl.String}) if items is None else _plain(items)
+        self.known = items is not None
+        self.attributes = tuple(name for name in table.columns if name != ITEM_ID)
+        self.size = table.height
+        self._row = {item_id: row for row, item_id in enumerate(table[ITEM_ID])}
+        self._read: dict[str, dict[str, Any]] = {}  # rows are taken out of the table once: that wakes its threads
+        self._table = table if NAME in table.columns else table.join(item_names(table), on=ITEM_ID, how="left")
+        self.telling = _telling(table)
+        self._out_of_stock = _out_of_stock(stock, self._row)
+        self._mask = lru_cache(MASKS)(self._find)
+
+    def passes(
+        self, item_ids: Sequence[str], filters: Mapping[str, Scalar | Sequence[Scalar]], in_stock_only: bool
+    ) -> list[bool]:
+        """Whether each item has the attributes and is in stock; an unknown item passes where nothing is filtered."""
+        absent = self._out_of_stock if in_stock_only else frozenset()
+        if not filters:
+            return [item_id not in absent for item_id in item_ids]
+        mask = self._mask(_key(filters))
+        rows = [self._row.get(item_id, -1) for item_id in item_ids]
+        return [row >= 0 and bool(mask[row]) and item not in absent for row, item in zip(rows, item_ids, strict=True)]
+
+    def share(self, filters: Mapping[str, Scalar | Sequence[Scalar]], in_stock_only: bool) -> float:
+        """About which share of the items passes: how many more must be asked for."""
+        share = float(self._mask(_key(filters)).mean()) if filters and self.size else 1.0
+        if in_stock_only and self.size:
+            share *= max(1.0 - len(self._out_of_stock) / self.size, 0.0)
+        return share
+
+    def describe(self, item_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Name and attributes of the items that are known."""
+        known = [item_id for item_id in item_ids if item_id in self._row]
+        if unread := [item_id for item_id in known if item_id not in self._read]:
+            found = self._table[[self._row[item_id] for item_id in unread]].to_dicts()
+            self._read.update(zip(unread, found, strict=True))
+        return {item_id: self._read[item_id] for item_id in known}
+
+    def _find(self, key: tuple[tuple[str, tuple[Scalar, ...]], ...]) -> Mask:
+        mask = np.ones(self.size, bool)
+        for name, values in key:
+            if name not in self.attributes:
+                raise UnknownAttributeError(
+                    f"filters: no attribute {name!r}; there are: {', '.join(self.attributes) or '(none)'}"
+                )
+            mask &= _any_of(self._table[name], values)
+        return mask
+
+
+def _key(filters: Mapping[str, Scalar | Sequence[Scalar]]) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
+    """Filters as a key of a cache; True, 1 and 1.0 must not share one."""
+    return tuple(
+        (name, (value,) if isinstance(value, Scalar) else tuple(value)) for name, value in sorted(filters.items())
+    )
+
+
+def _any_of(column: pl.Series, values: Sequence[Scalar]) -> Mask:
+    """Rows with one of the values; of a list-valued attribute, rows of which any value is."""
+    if column.dtype != pl.List:
+        return _is_one_of(column, values)
+    rows = pl.DataFrame({"row": pl.int_range(len(column), eager=True), "value": column})
+    single = rows.filter(pl.col("value").list.len() > 0).explode("value")
+    mask = np.zeros(len(column), bool)
+    mask[single["row"].to_numpy()[_is_one_of(single["value"], values)]] = True
+    return mask
+
+
+def _is_one_of(column: pl.Series, values: Sequence[Scalar]) -> Mask:
+    """Numbers are compared as numbers, all else as text."""
+    texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+    kind = pl.Float64 if column.dtype.is_numeric() else pl.String
+    wanted = pl.Series(texts, dtype=pl.String).cast(kind, strict=False).drop_nulls()
+    matches: Mask = column.cast(kind).is_in(wanted.implode()).fill_null(False).to_numpy()
+    return matches
+
+
+def _plain(items: pl.DataFrame) -> pl.DataFrame:
+    """With values that JSON has: times as text, no NaN."""
+    return items.with_columns(
+        pl.col(ITEM_ID).cast(pl.String),
+        pl.selectors.temporal().cast(pl.String),
+        pl.selectors.categorical().cast(pl.String),
+        pl.selectors.decimal().cast(pl.Float64),
+    ).with_columns(pl.when(pl.selectors.float().is_finite()).then(pl.selectors.float()))
+
+
+def _telling(items: pl.DataFrame) -> tuple[str, ...]:
+    """Text attributes that say what an item is, the most specific first: no codes, no sizes, no single values."""
+    found = []
+    for name, kind in items.schema.items():
+        if kind != pl.String or name == ITEM_ID:
+            continue
+        values = items[name].drop_nulls()
+        distinct = values.n_unique()
+        with_digits = int(values.str.contains(r"\d").sum())
+        if LEAST_TELLING <= distinct < items.height / 2 and with_digits <= len(values) / 2:
+            found.append((-distinct, name))
+    return tuple(name for _, name in sorted(found))
+
+
+def _out_of_stock(stock: pl.DataFrame | None, items: Mapping[str, int]) -> frozenset[str]:
+    """Items of which no store has any; what the table does not name is taken to be there."""
+    if stock is None:
+        return frozenset()
+    unit = pl.col(UNIQUE_ID).cast(pl.String)
+    before_store = unit.str.replace(r"@[^@]*$", "")
+    per_item = (
+        stock.select(
+            pl.when(unit.is_in(list(items))).then(unit).otherwise(before_store).alias(ITEM_ID),
+            pl.col(ON_HAND).cast(pl.Float64).fill_null(0.0),
+        )
+        .group_by(ITEM_ID)
+        .agg(pl.col(ON_HAND).max())
+    )
+    return frozenset(per_item.filter(pl.col(ON_HAND) <= 0)[ITEM_ID])
+
+
+def read_catalogue(items: Path | None, stock: Path | None) -> Catalogue:
+    """Read the tables.
+
+    Args:
+        items: table of `item_id` and attributes, Parquet or CSV.
+        stock: table of `unique_id` and `on_hand`, e.g. one that `supplytower inventory plan` wrote.
+
+    Raises:
+        InputError: if one cannot be read, lacks a column, or names an item twice.
+    """
+    table = None if items is None else _read(items, (ITEM_ID,))
+    if table is not None and (twice := table[ITEM_ID].filter(table[ITEM_ID].is_duplicated())).len():
+        raise InputError(f"{items}: item_id {twice[0]!r} is there twice; keep one row for each item")
+    return Catalogue(table, None if stock is None else _read(stock, (UNIQUE_ID, ON_HAND)))
+
+
+def _read(path: Path, required: Sequence[str]) -> pl.DataFrame:
+    try:
+        ids = {ITEM_ID: pl.String, UNIQUE_ID: pl.String}
+        table = pl.read_csv(path, schema_overrides=ids) if path.suffix == ".csv" else pl.read_parquet(path)
+    except (OSError, PolarsError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({reason}); give a Parquet or CSV file") from None
+    if missing := [name for name in required if name not in table.columns]:
+        raise InputError(f"{path}: no column {missing[0]!r}; it has {', '.join(table.columns)}")
+    return table
+
+
+class CatalogueFiles:
+    """The current snapshot of tables that may be replaced while the gateway runs.
+
+    Args:
+        items: see `read_catalogue`.
+        stock: see `read_catalogue`.
+        reload_seconds: how often they are looked at.
+
+    Raises:
+        InputError: if they cannot be read at the start. Later on the last good snapshot stays, and the log says why.
+    """
+
+    def __init__(self, items: Path | None = None, stock: Path | None = None, *, reload_seconds: float = 5.0):
+        self._items, self._stock, self._reload_seconds = items, stock, reload_seconds
+        self._versions = self._look()
+        self._catalogue = read_catalogue(items, stock)
+        self._next_look = time.monotonic() + reload_seconds
+        self._reading: asyncio.Task[None] | None = None
+
+    def current(self) -> Catalogue:
+        """The latest snapshot; starts reading a newer one beside the requests."""
+        if time.monotonic() >= self._next_look and (self._items or self._stock) and self._reading is None:
+            self._reading = asyncio.create_task(self._refresh())
+        return self._catalogue
+
+    async def _refresh(self) -> None:
+        try:
+            versions = await asyncio.to_thread(self._look)
+            if versions != self._versions:
+                self._versions = versions
+                self._catalogue = await asyncio.to_thread(read_catalogue, self._items, self._stock)
+                logger.info("catalogue reloaded", extra={"items": self._catalogue.size})
+        except (InputError, PolarsError) as error:
+            logger.error("catalogue not reloaded, the last one stays", extra={"reason": str(error)})
+        finally:
+            self._next_look = time.monotonic() + self._reload_seconds
+            self._reading = None
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        return [_version(path) for path in (self._items, self._stock)]
+
+
+def _version(path: Path | None) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -1,0 +1,33 @@
+"""What every route works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from serving.gateway.catalogue import CatalogueFiles
+from serving.gateway.event_store import EventStore
+from serving.gateway.metrics import Metrics
+from serving.gateway.model_client import ModelClient
+from serving.gateway.settings import GatewaySettings
+
+
+@dataclass
+class Gateway:
+    """One gateway.
+
+    Args:
+        settings: its limits and models.
+        store: of events.
+        client: of the model server.
+        catalogue: items and stock.
+        clock: seconds since 1970.
+        metrics: what it counts.
+        draining: whether it is about to stop.
+    """
+
+    settings: GatewaySettings
+    store: EventStore
+    client: ModelClient
+    catalogue: CatalogueFiles
+    clock: Callable[[], float]
+    metrics: Metrics = field(default_factory=Metrics)
+    draining: bool = False

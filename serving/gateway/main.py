@@ -1,0 +1,209 @@
+"""The real-time gateway: `supplytower serve gateway`.
+
+One process serves one core. For more, start several on different ports behind a proxy, with Redis as their store.
+"""
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import polars as pl
+import uvicorn
+from fastapi import FastAPI
+from polars.exceptions import PolarsError
+
+from data_pipelines import console as terminal
+from data_pipelines.config import describe, resolve
+from data_pipelines.schema import EVENT_TYPE, EVENTS, ITEM_ID, ITEMS, EventType, InputError
+from serving.async_client import AsyncClient
+from serving.gateway import structured_log
+from serving.gateway.app import create_app
+from serving.gateway.catalogue import CatalogueFiles
+from serving.gateway.gateway import Gateway
+from serving.gateway.model_client import ModelClient
+from serving.gateway.open_store import DEFAULT_STORE, open_store
+from serving.gateway.security import KeyRing
+from serving.gateway.settings import GatewaySettings
+
+POPULAR = 1000
+"""Items that are recommended where the model server is away."""
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    return terminal.run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = terminal.command_parser(
+        "supplytower serve gateway",
+        "Answer a shop over HTTP: events in, recommendations, forecasts and orders out. Documentation is at /docs.\n"
+        "Without --keys everybody on this machine may ask, and nobody else.",
+        examples=[
+            "supplytower serve gateway --model-server grpc://127.0.0.1:8500 --data build/data",
+            "supplytower serve gateway --model-server grpc://models:8500 --items items.parquet --stock plan.parquet "
+            "--store redis://redis:6379/0 --host 0.0.0.0 --keys keys.json",
+        ],
+        settings=describe(GatewaySettings),
+    )
+    add_options(parser)
+    arguments = parser.parse_args(argv)
+    settings = resolve(GatewaySettings, file=arguments.config, overrides=arguments.set)
+    require_keys(arguments.host, arguments.keys)
+    structured_log.configure()
+    serve(build(arguments, settings), settings, arguments.host, arguments.port)
+    return 0
+
+
+def add_options(parser: argparse.ArgumentParser, *, model_server: bool = True) -> None:
+    """Give a command the gateway's options, with the address of the model server if that is running already."""
+    if model_server:
+        parser.add_argument(
+            "--model-server", default="grpc://127.0.0.1:8500", help="grpc://host:8500 or http://host:8501"
+        )
+    parser.add_argument("--data", type=Path, help="folder with items.parquet, and events.parquet for what is popular")
+    parser.add_argument("--items", type=Path, help="table of item_id and attributes, instead of the folder's")
+    parser.add_argument("--stock", type=Path, help="table of unique_id and on_hand, e.g. a plan; read when it changes")
+    parser.add_argument("--store", default=DEFAULT_STORE, help=f"{DEFAULT_STORE} (default) or redis://host:6379/0")
+    parser.add_argument("--keys", type=Path, help="key file, see `supplytower serve keys`")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080); 0 takes a free one")
+    parser.add_argument("--config", type=Path, help="YAML file of settings")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
+
+
+def require_keys(host: str, keys: Path | None) -> None:
+    """Refuse to serve others than this machine without keys.
+
+    Raises:
+        InputError: if the host is not loopback and there is no key file.
+    """
+    if keys is None and not _is_loopback(host):
+        raise InputError(
+            f"--host {host}: others could ask without a key; give --keys keys.json (see `supplytower serve keys`), or "
+            "listen on 127.0.0.1"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
+    """The application that the options describe.
+
+    Raises:
+        InputError: if a file cannot be read, or the store's URL is none.
+    """
+    data, items = arguments.data, arguments.items
+    if items is None and data is not None and (data / f"{ITEMS.name}.parquet").exists():
+        items = data / f"{ITEMS.name}.parquet"
+    catalogue = CatalogueFiles(items, arguments.stock, reload_seconds=settings.reload_seconds)
+    keys = None
+    if arguments.keys is not None:
+        keys = KeyRing(
+            arguments.keys, requests_per_second=settings.requests_per_second, burst_seconds=settings.burst_seconds
+        )
+    client = connect(arguments.model_server, popular_items(data))
+    store = open_store(arguments.store, history_length=settings.history_length, ttl_days=settings.ttl_days)
+    return create_app(settings, store, client, catalogue, keys=keys)
+
+
+def connect(address: str, popular: Sequence[str]) -> ModelClient:
+    """A client of the model server.
+
+    Args:
+        address: of the server.
+        popular: items to recommend when it is away.
+    """
+    return AsyncClient(address, popular=popular)
+
+
+def popular_items(data: Path | None) -> list[str]:
+    """The items most often bought in a data folder; of any event where nothing was bought."""
+    path = None if data is None else data / f"{EVENTS.name}.parquet"
+    if path is None or not path.exists():
+        return []
+    try:
+        events = pl.scan_parquet(path).select(ITEM_ID, bought=pl.col(EVENT_TYPE) == EventType.PURCHASE.value)
+        counts = events.drop_nulls(ITEM_ID).group_by(ITEM_ID).agg(pl.col("bought").sum(), pl.len())
+        best = counts.sort("bought", "len", ITEM_ID, descending=[True, True, False]).head(POPULAR).collect()
+    except PolarsError as error:
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    return best[ITEM_ID].to_list()
+
+
+def serve(app: FastAPI, settings: GatewaySettings, host: str, port: int) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish what is under way.
+
+    Raises:
+        InputError: if the address cannot be listened on.
+    """
+    listening = listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=settings.most_connections,
+        timeout_graceful_shutdown=int(settings.drain_seconds + 0.5),
+        proxy_headers=False,
+    )
+    url = f"http://{shown}:{listening.getsockname()[1]}"
+    terminal.console.print(f"gateway on {url}, documentation on {url}/docs", highlight=False, soft_wrap=True)
+    GatewayServer(config, app.state.gateway).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        # asyncio switches Nagle's algorithm off only where the protocol is told: 40 ms per answer
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--host {host} --port {port}: cannot listen ({error}); choose another port") from None
+    return listening
+
+
+class GatewayServer(uvicorn.Server):
+    """A server that says it is about to stop before it stops.
+
+    After SIGTERM /readyz says no and connections are closed with their next answer, while requests are still taken;
+    after `drain_delay_seconds` no more are accepted and those in flight are finished. A second signal, or Ctrl-C, goes
+    on to that at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway):
+        super().__init__(config)
+        self._gateway = gateway
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        delay = self._gateway.settings.drain_delay_seconds
+        logger.info("gateway stops", extra={"signal": signal.Signals(sig).name})
+        if self._gateway.draining or sig != signal.SIGTERM or not delay:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self._gateway.draining = self.should_exit = True
+            return
+        self._gateway.draining = True
+        asyncio.get_running_loop().call_later(delay, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,63 @@
+"""Whether the gateway is alive and ready, and its metrics."""
+
+import asyncio
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import PlainTextResponse
+
+from serving.gateway.event_store import StoreError
+from serving.gateway.gateway import Gateway
+from serving.gateway.messages import Alive, Readiness
+
+ANSWERS = "answers"
+PATIENCE_SECONDS = 2.0
+
+
+def health_router(gateway: Gateway) -> APIRouter:
+    """The routes for whoever watches the gateway; they need no key and hold nothing of a customer."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz", summary="Is the process alive?")
+    async def alive() -> Alive:
+        """Answered as long as the process runs."""
+        return Alive()
+
+    @router.get("/readyz", summary="Should it get requests?", responses={503: {"model": Readiness}})
+    async def ready(response: Response) -> Readiness:
+        """Whether store and model server answer, and the gateway is not about to stop."""
+        store, server = await asyncio.gather(_store(gateway), _model_server(gateway))
+        found = Readiness(
+            ready=store == server == ANSWERS and not gateway.draining,
+            store=store,
+            model_server=server,
+            draining=gateway.draining,
+        )
+        response.status_code = 200 if found.ready else 503
+        return found
+
+    @router.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Counts and times, without anything of a customer."""
+        return Response(gateway.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _store(gateway: Gateway) -> str:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await gateway.store.ping()
+    except (StoreError, TimeoutError):
+        return "does not answer"
+    return ANSWERS
+
+
+async def _model_server(gateway: Gateway) -> str:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            versions = await gateway.client.status(gateway.settings.recommender)
+    except (RuntimeError, OSError, TimeoutError):
+        return "does not answer"
+    available = any(str(getattr(version, "state", "")).rpartition(".")[2] == "AVAILABLE" for version in versions)
+    return ANSWERS if available else f"has no version of {gateway.settings.recommender} available"

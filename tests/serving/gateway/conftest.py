@@ -1,0 +1,126 @@
+import asyncio
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+
+from serving.gateway.app import create_app
+from serving.gateway.catalogue import CatalogueFiles
+from serving.gateway.open_store import open_store
+from serving.gateway.settings import GatewaySettings
+from tests.serving.gateway.fake_client import CATALOGUE, FakeClient
+
+NOW = 1_769_900_000.0  # 2026-01-31 22:53:20 UTC
+
+
+class FakeClock:
+    def __init__(self, now: float = NOW):
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def redis_socket(tmp_path_factory) -> Iterator[Path]:
+    """A Redis of the tests' own, with an append-only file."""
+    pytest.importorskip("redis", reason="needs the [redis] extra")
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    folder = tmp_path_factory.mktemp("redis")
+    path = folder / "r.sock"
+    words = ["--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--appendonly", "yes", "--save", ""]
+    server = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 20
+        while not _listens(path):
+            assert server.poll() is None, "redis-server ended"
+            assert time.monotonic() < until, "redis-server does not answer"
+            time.sleep(0.02)
+        yield path
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def store_url(request, tmp_path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'events.sqlite'}"
+    path = request.getfixturevalue("redis_socket")
+    import redis
+
+    with redis.Redis(unix_socket_path=str(path)) as connection:
+        connection.flushall()
+    return f"unix://{path}"
+
+
+@pytest.fixture
+def items(tmp_path) -> Path:
+    """item0 .. item9: even ones are fruit, odd ones drinks; three brands by turns."""
+    path = tmp_path / "items.parquet"
+    pl.DataFrame(
+        {
+            "item_id": CATALOGUE,
+            "name": [f"Thing {letter}" for letter in "ABCDEFGHIJ"],
+            "kind": ["fruit" if number % 2 == 0 else "drink" for number in range(10)],
+            "brand": [("north", "south", "west")[number % 3] for number in range(10)],
+            "price": [None if number == 9 else float(number) for number in range(10)],
+            "tags": [["new", "sale"] if number < 2 else [] if number == 2 else ["old"] for number in range(10)],
+        }
+    ).write_parquet(path)
+    return path
+
+
+@pytest.fixture
+def fake() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
+    """Start a gateway in this process: `start(keys=..., stock=..., most_in_flight=...)`."""
+    running: list[TestClient] = []
+
+    def begin(*, keys=None, stock=None, catalogue=True, store=None, **settings) -> TestClient:
+        chosen = GatewaySettings(**settings)
+        url = store or f"sqlite:///{tmp_path / 'gateway.sqlite'}"
+        kept = open_store(url, history_length=chosen.history_length, ttl_days=chosen.ttl_days, clock=clock)
+        files = CatalogueFiles(items if catalogue else None, stock, reload_seconds=chosen.reload_seconds)
+        app = create_app(chosen, kept, fake, files, keys=keys, clock=clock)
+        client = TestClient(app, raise_server_exceptions=False)
+        running.append(client.__enter__())
+        return client
+
+    yield begin
+    for client in running:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def gateway(start) -> TestClient:
+    return start()
+
+
+def run(work):
+    return asyncio.run(work)
