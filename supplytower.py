@@ -35,6 +35,12 @@ COMMANDS: Mapping[str, Command] = {
     "backtest": Command("training.backtest", "measure forecasters side by side on rolling origins"),
     "export recommender": Command("training.export_recommender", "write a SavedModel for TensorFlow Serving"),
     "export forecaster": Command("training.export_forecaster", "write the forecaster for TensorFlow Serving"),
+    "models": Command("serving.models_command", "list, verify, promote or roll back exported versions"),
+    "serve all": Command("serving.serve_all", "run the local model server and the gateway together"),
+    "serve models": Command("serving.model_server.main", "serve exported models with TensorFlow Serving's protocols"),
+    "serve gateway": Command("serving.gateway.main", "answer a shop over HTTP: events in, recommendations out"),
+    "serve keys": Command("serving.gateway.keys", "add, list or remove the gateway's API keys"),
+    "serve import-events": Command("serving.gateway.import_events", "fill the gateway's store with the last events"),
     "recommend": Command("training.recommend", "score every user with an exported model; write a table"),
     "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
     "inventory monitor": Command("serving.inventory.monitor", "list what is about to go wrong in stock"),
@@ -63,6 +69,15 @@ to demand forecasts:
   supplytower backtest --data build/data --out build/backtest
   supplytower export forecaster --run build/runs/demand --models build/models
   supplytower forecast --models build/models --data build/data --horizon 28 --out build/forecast.parquet
+
+to production:
+  supplytower serve import-events --data build/data --store sqlite:///build/events.sqlite
+  supplytower serve all --models build/models --data build/data --store sqlite:///build/events.sqlite
+  supplytower serve models --models build/models
+  supplytower serve keys add shop --roles events,recommend --file keys.json
+  supplytower serve gateway --model-server grpc://127.0.0.1:8500 --data build/data --keys keys.json
+  supplytower models verify --models build/models
+  supplytower models promote --models build/models --model recommender
 
 to orders:
   supplytower inventory plan --models build/models --data build/data --out build/plan.parquet

@@ -22,13 +22,13 @@ from data_pipelines import console as terminal
 from data_pipelines.config import resolve
 from data_pipelines.demand_panel import load_panel
 from data_pipelines.demand_windows import DemandExamples, training_windows
-from data_pipelines.schema import SERVING_DEFAULT
+from data_pipelines.schema import DEMAND_FORECASTER, SERVING_DEFAULT
+from serving.model_versions import find_version
 from training import export_manifest
 from training.devices import configure
 from training.forecast_requests import make_requests
 from training.forecaster_config import ForecasterConfig, model_arguments
 from training.lstm_forecaster import build_demand_model
-from training.model_versions import DEMAND_FORECASTER, find_version
 from training.training_config import load_preset
 
 STEPS, REPEATS, SERIES = 20, 5, 512

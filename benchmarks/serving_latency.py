@@ -23,13 +23,14 @@ from data_pipelines.schema import (
     EXCLUDE_ITEM_ID,
     ITEM_EMBEDDING,
     ITEM_ID,
+    RECOMMENDER,
     SCORE_SIGNATURE,
     SERVING_DEFAULT,
     USER_EMBEDDING,
     USER_ID,
     K,
 )
-from training.model_versions import RECOMMENDER, find_version
+from serving.model_versions import find_version
 from training.user_requests import UserRequests, read_events, read_table
 
 WARM_UP = 30

@@ -2,8 +2,9 @@
 
 data_pipelines.schema  ◄── models         never TensorFlow: the same layers train on JAX
                        ◄── data_pipelines  TensorFlow in datasets.py and demand_windows.py
-                       ◄── serving         knows a model only as an exported artefact; commands and files as elsewhere
-data_pipelines, models ◄── training
+                       ◄── serving         knows a model only as an exported artefact; commands and files as elsewhere;
+                                           TensorFlow in the local model server and the gRPC transport only
+data_pipelines, models, and of serving what exporters and servers agree on ◄── training
 """
 
 import ast
@@ -17,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("data_pipelines", "models", "training", "serving")
 SHARED = ("atomic", "config", "console", "figures", "item_names", "report_page", "result_table", "schema")
 """Of data_pipelines: how commands, settings, files, names and reports behave."""
+EXPORTS = ("serving.fresh_process", "serving.model_versions", "serving.promotion")
+"""Of serving: what exporters and servers must agree on."""
+COMMON = tuple(f"data_pipelines.{name}" for name in SHARED)
 PROJECT = (*FOLDERS, "supplytower", "benchmarks", "notebooks", "tests")
 
 
@@ -37,8 +41,12 @@ LAYERS = (
     Layer("data_pipelines.demand_windows", ("data_pipelines",), tensorflow=True),
     Layer("data_pipelines", ("data_pipelines",)),
     Layer("models", ("data_pipelines.schema", "models")),
-    Layer("training", ("data_pipelines", "models", "training"), tensorflow=True),
-    Layer("serving", (*(f"data_pipelines.{name}" for name in SHARED), "serving")),
+    Layer("training", ("data_pipelines", "models", "training", *EXPORTS), tensorflow=True),
+    Layer("serving.model_versions", ("data_pipelines.atomic", "data_pipelines.schema"), tensorflow=True),
+    Layer("serving.model_server", (*COMMON, "serving.model_server", "serving.model_versions"), tensorflow=True),
+    Layer("serving.replay_saved_model", (), tensorflow=True),
+    Layer("serving.grpc_transport", (*COMMON, "serving"), tensorflow=True),
+    Layer("serving", (*COMMON, "serving")),
     Layer("supplytower", (), only_stdlib=True),
 )
 

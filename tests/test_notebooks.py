@@ -10,16 +10,18 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SMALL = [
+    "dim=16",
+    "lstm_units=16",
+    "history_length=256",
+    "sequence_events=64",
+    "epochs=1",
+    "max_train_queries=400",
+    "max_validation_queries=200",
+]
 FEW = {
-    "01_recommender": [
-        "dim=16",
-        "lstm_units=16",
-        "history_length=256",
-        "sequence_events=64",
-        "epochs=1",
-        "max_train_queries=400",
-        "max_validation_queries=200",
-    ],
+    "01_recommender": SMALL,
+    "04_serving": SMALL,
     "02_demand": ["max_series=30", "lstm_units=8", "hidden=16", "context=28", "windows_per_epoch=1280"],
     "03_inventory": ["max_series=30", "lstm_units=8", "hidden=16", "context=28", "windows_per_epoch=1280"],
 }

@@ -20,7 +20,7 @@ def test_help_lists_every_command_and_an_example_of_it(argv: list[str], capsys: 
     for name, command in supplytower.COMMANDS.items():
         assert f"  {name} " in contents
         assert command.summary in contents
-        assert f"supplytower {name} --" in example or name.startswith("tune")
+        assert f"supplytower {name} " in example or name.startswith("tune")
 
 
 @pytest.mark.parametrize("argv", [["data"], ["data", "--help"]])
