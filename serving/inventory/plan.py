@@ -193,6 +193,8 @@ def to_table(
         .then(pl.lit(f"{horizon * step} days or more"))
         .when(pl.col("days_of_cover") == 0)
         .then(pl.lit(f"less than {'a day' if step == 1 else f'{step} days'}"))
+        .when(pl.col("days_of_cover") == 1)
+        .then(pl.lit("about a day"))
         .otherwise(pl.format("about {} days", pl.col("days_of_cover")))
     )
     cut = pl.when(pl.col("order") < pl.col("wanted")).then(
