@@ -189,6 +189,7 @@ def through_gateway(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     """Events in, recommendations out, over HTTP."""
     stores = {"SQLite": f"sqlite:///{folder / 'events.sqlite'}"}
     if arguments.redis:
+        subprocess.run(["redis-cli", "-u", arguments.redis, "flushdb"], check=True, capture_output=True)
         stores["Redis"] = arguments.redis
     rows = []
     with model_server(arguments.models, 0, 0) as address:

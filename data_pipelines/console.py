@@ -71,7 +71,8 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         the reader of our output went away.
     """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _stop)  # temporary files are removed on the way out
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _stop)  # temporary files are removed on the way out
     try:
         return main(argv)
     except InputError as error:

@@ -111,7 +111,7 @@ class GrpcTransport:
         return self._opened
 
 
-def _options(settings: ClientSettings) -> list[tuple[str, int]]:
+def _options(settings: ClientSettings) -> list[tuple[str, int | str]]:
     connect_ms = round(1000 * settings.connect_timeout_seconds)
     return [
         ("grpc.max_send_message_length", settings.max_message_bytes),
@@ -124,6 +124,7 @@ def _options(settings: ClientSettings) -> list[tuple[str, int]]:
         ("grpc.max_reconnect_backoff_ms", 2000),
         # channels to one server share a connection by default, and with it its failures
         ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.lb_policy_name", "round_robin"),  # over all addresses that the name has, e.g. of a headless service
     ]
 
 

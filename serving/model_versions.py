@@ -9,7 +9,11 @@ server with `--model_config_file=MODELS/models.config --allow_version_labels_for
 Reference: https://www.tensorflow.org/tfx/serving/serving_config
 """
 
+import getpass
+import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -19,7 +23,7 @@ from data_pipelines.schema import DEMAND_FORECASTER, RECOMMENDER, InputError
 
 EXPORTERS = {RECOMMENDER: "recommender", DEMAND_FORECASTER: "forecaster"}
 """What `supplytower export` calls each model."""
-MODELS_CONFIG = "models.config"
+MODELS_CONFIG, MOVES = "models.config", "promotions.jsonl"
 BATCHING = "batching_params.pbtxt"
 """In a version's folder: requests to it may be joined, and how. A server started with --enable_batching and
 --enable_per_model_batching_parameters joins none to versions without it: histories of demand must not be padded."""
@@ -88,6 +92,28 @@ def set_labels(models: Path, model: str, labelled: dict[str, int], base_path: st
     del server.model_config_list.config[:]
     server.model_config_list.config.extend(sorted([*others, own], key=lambda config: config.name))
     atomic.write_text(models / MODELS_CONFIG, text_format.MessageToString(server))
+
+
+def log_move(models: Path, entry: dict[str, Any]) -> None:
+    """Write down that a label was moved: action, model, from, to, and why."""
+    at = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "by": getpass.getuser()}
+    lines = [json.dumps(line) for line in (*moves(models), at | entry)]
+    atomic.write_text(models / MOVES, "".join(line + "\n" for line in lines))
+
+
+def moves(models: Path) -> list[dict[str, Any]]:
+    """What was written down, the oldest first.
+
+    Raises:
+        InputError: if a line is damaged.
+    """
+    file, found = models / MOVES, []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.exists() else (), 1):
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            raise InputError(f"{file}: line {number} is damaged: {line[:60]!r}; repair or delete it") from None
+    return found
 
 
 def _read(models: Path) -> model_server_config_pb2.ModelServerConfig:

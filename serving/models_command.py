@@ -6,23 +6,27 @@ models.config follow within seconds. Every move is a line in MODELS/promotions.j
 """
 
 import argparse
-import getpass
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
 from data_pipelines import console as terminal
-from data_pipelines.atomic import write_text
 from data_pipelines.schema import InputError
 from serving.fresh_process import ExportError
-from serving.model_versions import CANARY, EXPORTERS, STABLE, find_version, labels, set_labels, versions
+from serving.model_versions import (
+    CANARY,
+    EXPORTERS,
+    STABLE,
+    find_version,
+    labels,
+    log_move,
+    moves,
+    set_labels,
+    versions,
+)
 from serving.promotion import golden_difference, read_manifest, worse_than
 
-LOG = "promotions.jsonl"
 WIDE = 120
 
 
@@ -128,15 +132,12 @@ def rollback(arguments: argparse.Namespace) -> int:
     existing = versions(arguments.models, arguments.model)
     stable = labels(arguments.models, arguments.model).get(STABLE)
     if arguments.version is None:
-        moves = [
-            one for one in _log(arguments.models) if one["model"] == arguments.model and one["action"] == "promote"
-        ]
-        before = [one["from"] for one in moves if one["to"] == stable]
-        older = [number for number in existing if stable is not None and number < stable]
-        target = next((number for number in [*reversed(before), *reversed(older)] if number in existing), None)
+        came = [one for one in moves(arguments.models) if one["model"] == arguments.model and one["to"] == stable]
+        before = [one["from"] for one in reversed(came) if one["action"] != "rollback"]
+        target = next((number for number in before if number in existing), None)
         if target is None:
             where = arguments.models / arguments.model
-            raise InputError(f"{where}: no version before {stable}; name one with --version")
+            raise InputError(f"{where}: no version was stable before {stable}; name one with --version")
     else:
         target = int(find_version(arguments.models, arguments.model, arguments.version).name)
     _move(arguments, target, "rollback", arguments.force, None)
@@ -147,25 +148,10 @@ def _move(arguments: argparse.Namespace, to: int, action: str, reason: str | Non
     """Set `stable`, keep `canary`, and write down who did it."""
     models, model = arguments.models, arguments.model
     was = labels(models, model)
-    entry = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "by": getpass.getuser(),
-        "action": action,
-        "model": model,
-        "from": was.get(STABLE),
-        "to": to,
-        "reason": reason,
-        "overruled": overruled,
-    }
-    log = [*_log(models), entry]
     set_labels(models, model, {STABLE: to, CANARY: was.get(CANARY, to)})
-    write_text(models / LOG, "".join(json.dumps(line) + "\n" for line in log))
+    moved = {"action": action, "model": model, "from": was.get(STABLE), "to": to}
+    log_move(models, moved | {"reason": reason, "overruled": overruled})
     terminal.console.print(f"{model}: stable is version {to} (was {was.get(STABLE)})", highlight=False)
-
-
-def _log(models: Path) -> list[dict[str, Any]]:
-    file = models / LOG
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
 ACTIONS = {"list": list_versions, "verify": verify, "promote": promote, "rollback": rollback}

@@ -36,7 +36,7 @@ BATCHING_FIELDS = {
 
 
 def manifests() -> list[dict]:
-    files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    files = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
     return [manifest for file in files for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
 
 
@@ -67,9 +67,12 @@ def test_a_wrong_manifest_is_found():
 def test_services_find_their_pods_and_ports():
     templates = [one["spec"]["template"] for one in manifests() if "template" in one.get("spec", {})]
     for service in (one["spec"] for one in manifests() if one["kind"] == "Service"):
-        (found,) = [one["spec"] for one in templates if one["metadata"]["labels"] == service["selector"]]
-        ports = {port["name"] for port in found["containers"][0]["ports"]}
-        assert {port.get("targetPort", port["name"]) for port in service["ports"]} <= ports
+        selected = service["selector"].items()
+        found = [one["spec"] for one in templates if selected <= one["metadata"]["labels"].items()]
+        assert found
+        for pod in found:
+            ports = {port["name"] for port in pod["containers"][0]["ports"]}
+            assert {port.get("targetPort", port["name"]) for port in service["ports"]} <= ports
 
 
 def test_what_pods_mount_exists():

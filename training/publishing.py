@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data_pipelines import atomic
 from data_pipelines import console as terminal
-from serving.model_versions import CANARY, STABLE, labels, set_labels, versions
+from serving.model_versions import CANARY, STABLE, labels, log_move, set_labels, versions
 from serving.promotion import read_manifest, worse_than
 from training import export_manifest
 
@@ -40,10 +40,13 @@ def publish(
     with atomic.replace_directory(target) as temporary:
         atomic.write_json(temporary / export_manifest.MANIFEST, write(temporary, version))
     try:
-        set_labels(models, model, new_labels(models, target, promote), base_path)
+        chosen, was = new_labels(models, target, promote), labels(models, model).get(STABLE)
+        set_labels(models, model, chosen, base_path)
     except BaseException:
         shutil.rmtree(target)  # a version that no server is told of is a half-written export
         raise
+    if chosen[STABLE] != was:
+        log_move(models, {"action": "export", "model": model, "from": was, "to": chosen[STABLE]})
     return target
 
 

@@ -19,8 +19,9 @@ from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import EventStore, StoreError
 from serving.gateway.gateway import Gateway
 from serving.gateway.limits import BodyLimit, LoadShedding
+from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient, answer_for
-from serving.gateway.problem import Problem, problem, retry_later
+from serving.gateway.problem import Problem, printable, problem, retry_later
 from serving.gateway.routes_demand import demand_router
 from serving.gateway.routes_events import events_router
 from serving.gateway.routes_health import health_router
@@ -57,6 +58,7 @@ def create_app(
     *,
     keys: KeyRing | None = None,
     clock: Callable[[], float] = time.time,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """Build the gateway.
 
@@ -67,11 +69,12 @@ def create_app(
         catalogue: items and stock; None: nothing is known of them.
         keys: API keys; None lets everybody in.
         clock: seconds since 1970.
+        metrics: to count in; new ones if None.
 
     Returns:
         The application; its `state.gateway` is what the routes work with.
     """
-    gateway = Gateway(settings, store, client, catalogue or CatalogueFiles(), clock)
+    gateway = Gateway(settings, store, client, catalogue or CatalogueFiles(), clock, metrics or Metrics())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -103,7 +106,14 @@ def create_app(
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """What is wrong and where, without repeating what was sent: it may be a customer's."""
     assert isinstance(error, RequestValidationError)
-    told = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()[:20]]
+    told = [
+        {
+            "loc": [printable(part) if isinstance(part, str) else part for part in one["loc"]],
+            "msg": printable(one["msg"]),
+            "type": one["type"],
+        }
+        for one in error.errors()[:20]
+    ]
     return JSONResponse({"detail": told}, 422)
 
 
@@ -124,7 +134,7 @@ async def _model_failed(request: Request, error: Exception) -> JSONResponse:
         extra={"request_id": request.state.request_id, "code": getattr(error, "code", None)},
     )
     if status == 422:
-        return JSONResponse({"detail": [{"loc": ["body"], "msg": detail, "type": "model"}]}, 422)
+        return JSONResponse({"detail": [{"loc": ["body"], "msg": printable(detail), "type": "model"}]}, 422)
     return retry_later(status, detail) if status == 503 else problem(status, detail)
 
 

@@ -80,7 +80,7 @@ class Catalogue:
             self._read.update(zip(unread, found, strict=True))
         return {item_id: self._read[item_id] for item_id in known}
 
-    def _find(self, key: tuple[tuple[str, tuple[Scalar, ...]], ...]) -> Mask:
+    def _find(self, key: tuple[tuple[str, tuple[str, ...]], ...]) -> Mask:
         mask = np.ones(self.size, bool)
         for name, values in key:
             if name not in self.attributes:
@@ -91,14 +91,17 @@ class Catalogue:
         return mask
 
 
-def _key(filters: Mapping[str, Scalar | Sequence[Scalar]]) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
-    """Filters as a key of a cache; True, 1 and 1.0 must not share one."""
-    return tuple(
-        (name, (value,) if isinstance(value, Scalar) else tuple(value)) for name, value in sorted(filters.items())
-    )
+def _key(filters: Mapping[str, Scalar | Sequence[Scalar]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Filters as a key of a cache, in the texts that are compared: True and 1 must not share one."""
+    listed = {name: [value] if isinstance(value, Scalar) else list(value) for name, value in filters.items()}
+    return tuple((name, tuple(_text(value) for value in values)) for name, values in sorted(listed.items()))
 
 
-def _any_of(column: pl.Series, values: Sequence[Scalar]) -> Mask:
+def _text(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _any_of(column: pl.Series, values: Sequence[str]) -> Mask:
     """Rows with one of the values; of a list-valued attribute, rows of which any value is."""
     if column.dtype != pl.List:
         return _is_one_of(column, values)
@@ -109,11 +112,10 @@ def _any_of(column: pl.Series, values: Sequence[Scalar]) -> Mask:
     return mask
 
 
-def _is_one_of(column: pl.Series, values: Sequence[Scalar]) -> Mask:
+def _is_one_of(column: pl.Series, values: Sequence[str]) -> Mask:
     """Numbers are compared as numbers, all else as text."""
-    texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
     kind = pl.Float64 if column.dtype.is_numeric() else pl.String
-    wanted = pl.Series(texts, dtype=pl.String).cast(kind, strict=False).drop_nulls()
+    wanted = pl.Series(values, dtype=pl.String).cast(kind, strict=False).drop_nulls()
     matches: Mask = column.cast(kind).is_in(wanted.implode()).fill_null(False).to_numpy()
     return matches
 

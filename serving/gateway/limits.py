@@ -35,10 +35,10 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):  # nothing else reads a body
             await self._app(scope, receive, send)
             return
-        if self._reading >= BODIES_PER_SLOT * self._settings.most_in_flight and scope["path"] not in UNLIMITED:
+        if self._reading >= BODIES_PER_SLOT * self._settings.most_in_flight:
             await retry_later(503, "too many requests; try again")(scope, receive, send)
             return
         limit, body = self._settings.body_limit_bytes, None

@@ -22,15 +22,19 @@ from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.schema import EVENT_TYPE, EVENTS, ITEM_ID, ITEMS, EventType, InputError
 from serving.async_client import AsyncClient
+from serving.client_settings import ClientSettings
 from serving.gateway import structured_log
 from serving.gateway.app import create_app
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.gateway import Gateway
+from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient
 from serving.gateway.open_store import DEFAULT_STORE, open_store
 from serving.gateway.security import KeyRing
 from serving.gateway.settings import GatewaySettings
 
+CLIENT_SHARE = 0.6
+"""Of the time that the gateway has for an answer."""
 POPULAR = 1000
 """Items that are recommended where the model server is away."""
 logger = logging.getLogger(__name__)
@@ -106,6 +110,8 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
         InputError: if a file cannot be read, or the store's URL is none.
     """
     data, items = arguments.data, arguments.items
+    if data is not None and not data.is_dir():
+        raise InputError(f"--data {data}: no such folder; see `supplytower data prepare --help`")
     if items is None and data is not None and (data / f"{ITEMS.name}.parquet").exists():
         items = data / f"{ITEMS.name}.parquet"
     catalogue = CatalogueFiles(items, arguments.stock, reload_seconds=settings.reload_seconds)
@@ -114,19 +120,23 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
         keys = KeyRing(
             arguments.keys, requests_per_second=settings.requests_per_second, burst_seconds=settings.burst_seconds
         )
-    client = connect(arguments.model_server, popular_items(data))
+    metrics = Metrics()
+    client = connect(arguments.model_server, popular_items(data), settings, metrics)
     store = open_store(arguments.store, history_length=settings.history_length, ttl_days=settings.ttl_days)
-    return create_app(settings, store, client, catalogue, keys=keys)
+    return create_app(settings, store, client, catalogue, keys=keys, metrics=metrics)
 
 
-def connect(address: str, popular: Sequence[str]) -> ModelClient:
+def connect(address: str, popular: Sequence[str], settings: GatewaySettings, metrics: Metrics) -> ModelClient:
     """A client of the model server.
 
     Args:
         address: of the server.
         popular: items to recommend when it is away.
+        settings: the client gives up before the gateway does, so that there is time for these items.
+        metrics: where its own are registered.
     """
-    return AsyncClient(address, popular=popular)
+    patience = ClientSettings(timeout_seconds=CLIENT_SHARE * settings.timeout_seconds)
+    return AsyncClient(address, patience, popular=popular, registry=metrics.registry)
 
 
 def popular_items(data: Path | None) -> list[str]:

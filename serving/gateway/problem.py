@@ -15,7 +15,12 @@ class Problem(BaseModel):
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An error answer."""
-    return JSONResponse({"detail": detail}, status, dict(headers or {}))
+    return JSONResponse({"detail": printable(detail)}, status, dict(headers or {}))
+
+
+def printable(text: str) -> str:
+    """Without what UTF-8 does not have: halves of surrogate pairs, as a request's JSON may hold them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def retry_later(status: int, detail: str, seconds: float = 1.0) -> JSONResponse:

@@ -20,7 +20,8 @@ def events_router(gateway: Gateway) -> APIRouter:
     async def post_events(body: Annotated[Events, Body(openapi_examples=EVENT_EXAMPLES)]) -> EventsStored:
         """Store one event or a batch; they count for the very next recommendation.
 
-        Answered when the events are safe on disk. Sending a batch again is harmless: known event ids are dropped.
+        Answered when the store has them: SQLite on disk, Redis as its appendfsync says. Sending a batch again is
+        harmless: known event ids are dropped.
         """
         given = body.events if isinstance(body, EventBatch) else [body]
         if len(given) > settings.most_events:

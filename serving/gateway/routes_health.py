@@ -25,10 +25,13 @@ def health_router(gateway: Gateway) -> APIRouter:
 
     @router.get("/readyz", summary="Should it get requests?", responses={503: {"model": Readiness}})
     async def ready(response: Response) -> Readiness:
-        """Whether store and model server answer, and the gateway is not about to stop."""
+        """Whether the store answers, and the gateway is not about to stop.
+
+        While the model server is away events are still taken, and popular items recommended.
+        """
         store, server = await asyncio.gather(_store(gateway), _model_server(gateway))
         found = Readiness(
-            ready=store == server == ANSWERS and not gateway.draining,
+            ready=store == ANSWERS and not gateway.draining,
             store=store,
             model_server=server,
             draining=gateway.draining,

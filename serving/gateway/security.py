@@ -31,7 +31,7 @@ ROLE_OF = {
 }
 """The role that a path, and what is below it, needs; other paths under /v1 need admin."""
 LENGTH_BYTES = 32
-OWNER_ONLY = 0o600
+MODE = 0o644  # hashes of long random keys: a gateway that is another user must be able to read them
 logger = logging.getLogger(__name__)
 
 
@@ -124,7 +124,7 @@ def remove_key(path: Path, name: str) -> None:
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:
-    mode = path.stat().st_mode if path.exists() else OWNER_ONLY
+    mode = path.stat().st_mode if path.exists() else MODE
     write_json(path, {"keys": [asdict(key) for key in keys]})
     path.chmod(mode)
 

@@ -13,8 +13,8 @@ class GatewaySettings:
     """The model that recommends."""
     forecaster: str = "demand_forecaster"
     """The model that forecasts demand."""
-    label: str | None = None
-    """The version label that is asked for, e.g. stable; null: the server's newest version."""
+    label: str | None = "stable"
+    """The version label that is asked for; null: the server's newest version, whether it was promoted or not."""
     history_length: int = 200
     """A customer's latest events, by event time, that are kept and given to the model."""
     ttl_days: float = 90.0

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from serving import models_command
-from serving.model_versions import labels, set_labels
+from serving.model_versions import MOVES, labels, log_move, set_labels
 from supplytower import main
 
 MODEL = "recommender"
@@ -55,7 +54,7 @@ def exported(tmp_path_factory) -> Path:
 @pytest.fixture
 def models(exported) -> Path:
     set_labels(exported, MODEL, {"stable": 1, "canary": 3}, "/models")
-    (exported / models_command.LOG).unlink(missing_ok=True)
+    (exported / MOVES).unlink(missing_ok=True)
     return exported
 
 
@@ -88,9 +87,23 @@ def test_promoting_and_going_back(models, capsys):
     assert run(models, "rollback", "--model", MODEL) == 0
     assert stable(models) == 1
     assert run(models, "rollback", "--model", MODEL) == 2
-    assert "no version before 1" in capsys.readouterr().err
-    log = [json.loads(line) for line in (models / models_command.LOG).read_text().splitlines()]
+    assert "no version was stable before 1" in capsys.readouterr().err
+    log = [json.loads(line) for line in (models / MOVES).read_text().splitlines()]
     assert [(one["action"], one["from"], one["to"]) for one in log] == [("promote", 1, 2), ("rollback", 2, 1)]
+
+
+def test_going_back_passes_over_what_was_never_stable(models):
+    set_labels(models, MODEL, {"stable": 3, "canary": 3})  # as exports do: 1 is stable, 2 is refused, 3 is stable
+    log_move(models, {"action": "export", "model": MODEL, "from": None, "to": 1})
+    log_move(models, {"action": "export", "model": MODEL, "from": 1, "to": 3})
+    assert run(models, "rollback", "--model", MODEL) == 0
+    assert stable(models) == 1
+
+
+def test_a_damaged_log(models, capsys):
+    (models / MOVES).write_text('{"action": "expo\n')
+    assert run(models, "rollback", "--model", MODEL) == 2
+    assert "promotions.jsonl: line 1 is damaged" in capsys.readouterr().err
 
 
 def test_a_worse_version_is_promoted_only_with_a_margin_or_a_reason(models, capsys):
@@ -107,7 +120,7 @@ def test_overruling_is_written_down(models):
     words = ("promote", "--model", MODEL, "--version", "4")
     assert run(models, *words) == 2
     assert run(models, *words, "--force", "the old one lacks the new items") == 0
-    (entry,) = [json.loads(line) for line in (models / models_command.LOG).read_text().splitlines()]
+    (entry,) = [json.loads(line) for line in (models / MOVES).read_text().splitlines()]
     assert entry["reason"] == "the old one lacks the new items"
     assert "is not what it was" in entry["overruled"]
 
@@ -117,7 +130,7 @@ def test_overruling_is_written_down(models):
     [
         (("promote",), "--model: say which"),
         (("promote", "--model", MODEL, "--version", "9"), "no version '9'"),
-        (("rollback", "--model", "demand_forecaster"), "no version before None"),
+        (("rollback", "--model", "demand_forecaster"), "no version was stable before None"),
         (("promote", "--model", MODEL, "--margin", "-1"), "--margin -1: must be at least 0"),
         (("list", "--model", "demand_forecaster"), "no exported model; run `supplytower export forecaster"),
     ],

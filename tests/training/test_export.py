@@ -47,7 +47,7 @@ def manifest_of(shop: Shop) -> dict[str, Any]:
 
 
 def test_a_version_has_all_its_files_and_nothing_temporary_is_left(shop: Shop) -> None:
-    assert sorted(path.name for path in shop.models.iterdir()) == ["models.config", "recommender"]
+    assert sorted(path.name for path in shop.models.iterdir()) == ["models.config", "promotions.jsonl", "recommender"]
     assert [path.name for path in (shop.models / "recommender").iterdir()] == ["1"]
     for name in ("saved_model.pb", "variables/variables.index", "assets.extra/tf_serving_warmup_requests"):
         assert (shop.version / name).stat().st_size > 0

@@ -76,3 +76,10 @@ def test_codes_and_sizes_explain_nothing():
         }
     )
     assert Catalogue(frame).telling == ("type", "kind")
+
+
+def test_true_and_one_are_different_filters():
+    items = pl.DataFrame({"item_id": ["a", "b"], "organic": [True, False]})
+    catalogue = Catalogue(items)
+    catalogue.passes(["a", "b"], {"organic": 1}, False)  # must not answer the next question
+    assert catalogue.passes(["a", "b"], {"organic": True}, False) == [True, False]

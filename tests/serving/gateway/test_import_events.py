@@ -107,10 +107,14 @@ def test_the_options_make_a_gateway_with_the_folders_items(tmp_path, data, monke
 
     pl.DataFrame({"item_id": ["tea"], "kind": ["drink"]}).write_parquet(data / "items.parquet")
     asked = []
-    monkeypatch.setattr(main, "connect", lambda address, popular: asked.append((address, popular[0])))
+    monkeypatch.setattr(
+        main, "connect", lambda address, popular, settings, metrics: asked.append((address, popular[0]))
+    )
     store = f"sqlite:///{tmp_path / 'e.sqlite'}"
     given = Namespace(data=data, items=None, stock=None, keys=None, model_server="grpc://m:1", store=store)
     app = main.build(given, GatewaySettings())
     assert asked == [("grpc://m:1", "milk")]
     assert app.state.gateway.catalogue.current().describe(["tea"])["tea"]["kind"] == "drink"
     asyncio.run(app.state.gateway.store.close())
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        main.build(Namespace(**vars(given) | {"data": tmp_path / "nowhere"}), GatewaySettings())

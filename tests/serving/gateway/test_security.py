@@ -187,6 +187,7 @@ def test_this_machine_may_ask_without_keys(host):
     require_keys(host, None)
 
 
-def test_keys_can_be_read_by_their_owner_only(file):
-    add_key(file, "shop", ("events",))
-    assert file.stat().st_mode & 0o077 == 0
+def test_a_gateway_of_another_user_can_read_the_hashes(file):
+    secret = add_key(file, "shop", ("events",))
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert secret not in file.read_text()
