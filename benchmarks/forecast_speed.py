@@ -24,7 +24,7 @@ from data_pipelines.demand_panel import load_panel
 from data_pipelines.demand_windows import DemandExamples, training_windows
 from data_pipelines.schema import DEMAND_FORECASTER, SERVING_DEFAULT
 from serving.model_versions import find_version
-from training import export_manifest
+from serving.promotion import read_manifest
 from training.devices import configure
 from training.forecast_requests import make_requests
 from training.forecaster_config import ForecasterConfig, model_arguments
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     version = find_version(arguments.models, DEMAND_FORECASTER, None)
     function = tf.saved_model.load(str(version)).signatures[SERVING_DEFAULT]
     requests = make_requests(panel.take(np.arange(min(SERIES, len(panel)))), model.memory, config.horizon)
-    wanted = export_manifest.read(version)["signatures"][SERVING_DEFAULT]["inputs"]
+    wanted = read_manifest(version)["signatures"][SERVING_DEFAULT]["inputs"]
     tensors = {name: tf.constant(value) for name, value in requests.items() if name in wanted}
     size = STEPS * config.batch_size
 

@@ -20,11 +20,19 @@ def read_manifest(version: Path) -> dict[str, Any]:
     Raises:
         InputError: if it is missing or damaged.
     """
-    file = version / MANIFEST
+    return read_json(version / MANIFEST)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run or an export.
+
+    Raises:
+        InputError: if it is missing or damaged.
+    """
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); export the version again") from None
+        raise InputError(f"{path}: cannot be read ({error}); give the folder of a finished run or export") from None
     return content
 
 

@@ -16,8 +16,8 @@ from data_pipelines.demand_panel import load_panel
 from data_pipelines.panel import Panel
 from data_pipelines.schema import DEMAND_FORECASTER, MEAN, QUANTILES, SERVING_DEFAULT
 from serving.fresh_process import ExportError, replay
+from serving.promotion import TOLERANCE, read_json, read_manifest
 from training import export_manifest, runs
-from training.export_verification import TOLERANCE
 from training.forecast_graph import ForecastGraph
 from training.forecast_requests import make_requests
 from training.forecaster_config import ForecasterConfig
@@ -44,7 +44,7 @@ def _main(argv: Sequence[str] | None) -> int:
         ],
     )
     arguments, target = run_export(parser, argv, export, "forecaster")
-    manifest = export_manifest.read(target)
+    manifest = read_manifest(target)
     report(
         arguments.models,
         target,
@@ -73,7 +73,7 @@ def export(
         InputError: if the run or its data cannot be used, or the disk is full.
         ExportError: if the export does not answer as the model did in training.
     """
-    data = data or Path(export_manifest.read_json(run / runs.RECORD)["data"])
+    data = data or Path(read_json(run / runs.RECORD)["data"])
     config = runs.finished_run(run, data, ForecasterConfig, "forecaster")
     panel = load_panel(data, config)
     with tf.device("CPU"):

@@ -11,7 +11,6 @@ golden                            a request and its answer per signature, to try
 """
 
 import dataclasses
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.schema import FIRST_KNOWN, RECOMMENDER, InputError
+from data_pipelines.schema import FIRST_KNOWN, RECOMMENDER
 from data_pipelines.splits import Split
+from serving.promotion import read_json
 from training import runs
 from training.export_requests import Requests
 from training.serving_graph import ServingGraph
 from training.trainer import SMALLER_IS_BETTER
 
-MANIFEST = "manifest.json"
 MOST_POPULAR, RECENT_DAYS = 500, 56
 
 
@@ -96,24 +95,6 @@ def golden(request: Requests, answer: Requests) -> dict[str, Any]:
         }
         for signature in request
     }
-
-
-def read(version: Path) -> dict[str, Any]:
-    """The manifest of a version's folder."""
-    return read_json(version / MANIFEST)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a run or an export.
-
-    Raises:
-        InputError: if it is missing or damaged.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give the folder of a finished run or export") from None
-    return content
 
 
 def _describe(function: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from data_pipelines import console as terminal
 from data_pipelines.schema import FIRST_KNOWN, RECOMMENDER
 from serving.fresh_process import replay
 from serving.model_versions import BATCHING
+from serving.promotion import read_json, read_manifest
 from training import export_manifest, runs
 from training.export_requests import make_requests, typical_queries
 from training.export_verification import verify
@@ -52,7 +53,7 @@ def _main(argv: Sequence[str] | None) -> int:
         ],
     )
     arguments, target = run_export(parser, argv, export, "recommender")
-    manifest = export_manifest.read(target)
+    manifest = read_manifest(target)
     report(
         arguments.models,
         target,
@@ -81,7 +82,7 @@ def export(
         InputError: if the run or its data cannot be used, or the disk is full.
         ExportError: if the export does not answer as the model did in training.
     """
-    data = data or Path(export_manifest.read_json(run / runs.RECORD)["data"])
+    data = data or Path(read_json(run / runs.RECORD)["data"])
     loaded = runs.load_run(run, data)
     split, recommender = loaded.split, loaded.recommender
     graph = ServingGraph(

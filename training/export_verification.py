@@ -11,11 +11,9 @@ from data_pipelines.schema import CANDIDATE_ITEM_ID, ITEM_ID, PROBABILITY, SCORE
 from data_pipelines.splits import Split
 from data_pipelines.timelines import Queries
 from serving.fresh_process import ExportError
+from serving.promotion import TOLERANCE
 from training.export_requests import Requests
 from training.two_tower_recommender import TwoTowerRecommender
-
-TOLERANCE = 1e-4
-"""Absolute and relative: rounding differs with batch shape and kernel, by 1e-6 or so."""
 
 
 def verify(

@@ -32,7 +32,7 @@ from data_pipelines.schema import (
 )
 from models.forecasting.forecaster import Forecast, proper
 from serving.model_versions import find_version
-from training import export_manifest
+from serving.promotion import read_manifest
 from training.demand_plots import fan_charts, series_with_forecasts
 from training.forecast_requests import make_requests
 from training.lstm_forecaster import SERIES_AT_ONCE, require_horizon
@@ -107,7 +107,7 @@ def forecast(
     Raises:
         InputError: if a file is missing or damaged, the horizon is longer than trained, or the data of another kind.
     """
-    manifest = export_manifest.read(version)
+    manifest = read_manifest(version)
     horizon = require_horizon(manifest["horizon"] if horizon is None else horizon, manifest["horizon"])
     settings = {field.name: manifest["settings"][field.name] for field in fields(DemandConfig)}
     panel = load_panel(data, DemandConfig(**settings | {"future_days": horizon * manifest["step_days"]}))

@@ -11,8 +11,7 @@ import tensorflow as tf
 from data_pipelines import atomic
 from data_pipelines import console as terminal
 from serving.model_versions import CANARY, STABLE, labels, log_move, set_labels, versions
-from serving.promotion import read_manifest, worse_than
-from training import export_manifest
+from serving.promotion import MANIFEST, read_manifest, worse_than
 
 
 def publish(
@@ -38,7 +37,7 @@ def publish(
     version = max(versions(models, model), default=0) + 1
     target = models / model / str(version)
     with atomic.replace_directory(target) as temporary:
-        atomic.write_json(temporary / export_manifest.MANIFEST, write(temporary, version))
+        atomic.write_json(temporary / MANIFEST, write(temporary, version))
     try:
         chosen, was = new_labels(models, target, promote), labels(models, model).get(STABLE)
         set_labels(models, model, chosen, base_path)
@@ -102,7 +101,7 @@ def report(models: Path, target: Path, what: str, next_command: str) -> None:
         what: what was verified, e.g. `16 users`.
         next_command: what to try next.
     """
-    manifest, model = export_manifest.read(target), target.parent.name
+    manifest, model = read_manifest(target), target.parent.name
     named = [label for label, version in labels(models, model).items() if version == manifest["version"]]
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
     training = manifest["metrics"]["training"]

@@ -100,7 +100,7 @@ class DemandDistribution:
         pairs, which = np.unique(np.stack([least, most]), axis=1, return_inverse=True)
         for number, (few, many) in enumerate(pairs.T):
             same = np.flatnonzero(which.ravel() == number)
-            for rows in np.array_split(same, -(-len(same) // at_once)):
+            for rows in (same[part] for part in parts(len(same), at_once)):
                 seen = self.probability[rows, : begins[-1] + many]
                 transformed = fft.rfft(seen, size, axis=-1)
                 product, mixture = np.ones_like(transformed[:, : len(begins)]), 0.0
@@ -135,6 +135,11 @@ class DemandDistribution:
         place = np.searchsorted(shifted.ravel(), (levels + np.arange(len(flat))[:, None]).ravel())
         place = place.reshape(levels.shape) - np.arange(len(flat))[:, None] * flat.shape[1]
         return np.asarray(place.reshape(n, horizon, paths).transpose(0, 2, 1) * self.width[:, None, None], float)
+
+
+def parts(n: int, at_once: int = ROWS_AT_ONCE) -> list[IntArray]:
+    """Rows of n products in groups of about equal size, of at most so many."""
+    return np.array_split(np.arange(n), -(-n // at_once))
 
 
 def from_quantiles(levels: Sequence[float], quantiles: FloatArray, *, bins: int = MOST_BINS) -> DemandDistribution:

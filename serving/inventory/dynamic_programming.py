@@ -26,6 +26,7 @@ from scipy import fft
 
 from serving.inventory.demand_distribution import DemandDistribution, FloatArray, IntArray
 from serving.inventory.lot_sizing import economic_order_quantity
+from serving.inventory.newsvendor import shortages
 
 CHUNK_CELLS = 1_000_000
 """Cells of one cost table at a time, so that memory stays small whatever the number of products."""
@@ -242,11 +243,9 @@ def _period_costs(covered: DemandDistribution, terms: Terms, x: IntArray) -> Flo
     """`L_t(y)` for y = x bins, `[n, periods, X]`."""
     bins = covered.probability.shape[-1]
     mean = covered.mean()[..., None]
-    beyond = 1.0 - np.cumsum(covered.probability, axis=-1)  # P(W > k)
-    missing = np.flip(np.cumsum(np.flip(beyond, axis=-1), axis=-1), axis=-1)  # E[(W - k)^+] in bins
     width = covered.width[:, None, None]
     inside = np.clip(x, 0, bins - 1)
-    short = np.where(x >= bins, 0.0, missing[..., inside]) * width
+    short = np.where(x >= bins, 0.0, shortages(covered)[..., inside])
     short = np.where(x < 0, mean - x * width, short)  # [n, periods, X]
     left = x * width - mean + short
     return terms.holding_cost[:, None, None] * left + terms.stockout_cost[:, None, None] * short

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from serving.inventory.demand_distribution import ROWS_AT_ONCE, DemandDistribution, FloatArray
+from serving.inventory.demand_distribution import DemandDistribution, FloatArray, parts
 from serving.inventory.dynamic_programming import Policy, Terms, optimize
 from serving.inventory.simulator import OrderUpTo, Shop, simulate
 
@@ -54,7 +54,7 @@ def optimize_levels(demand: DemandDistribution, shop: Shop, *, paths: int = PATH
     n, horizon, _ = demand.probability.shape
     found, cost = np.zeros((3, n, horizon)), np.zeros(n)
     generator = np.random.default_rng(seed)
-    for rows in np.array_split(np.arange(n), -(-n // ROWS_AT_ONCE)):
+    for rows in parts(n):
         some = demand.take(rows)
         policy, cost[rows] = _search(some, shop.take(rows), some.sample(paths, generator))
         found[:, rows] = policy.reorder_point, policy.order_up_to, policy.most

@@ -85,12 +85,12 @@ def fill_rate_level(covered: DemandDistribution, waiting: DemandDistribution, fi
         raise ValueError(f"fill_rate={fill_rate}: must be at least 0 and below 1")
     allowed = (1.0 - fill_rate) * (covered.mean() - waiting.mean())  # [n, periods]
     steps = np.arange(covered.probability.shape[-1])
-    short = _shortages(covered) - _shortages(waiting, len(steps))  # [n, periods, steps], falling in the stock
+    short = shortages(covered) - shortages(waiting, len(steps))  # [n, periods, steps], falling in the stock
     enough = short <= allowed[..., None] + 1e-9
     return np.asarray(enough.argmax(axis=-1) * covered.width[:, None], float)
 
 
-def _shortages(demand: DemandDistribution, steps: int | None = None) -> FloatArray:
+def shortages(demand: DemandDistribution, steps: int | None = None) -> FloatArray:
     """`E[(D - S)^+]` in units for S = 0, 1, ... bins, `[n, periods, steps]`."""
     beyond = 1.0 - np.cumsum(demand.probability, axis=-1)  # P(D > k)
     sums = np.flip(np.cumsum(np.flip(beyond, axis=-1), axis=-1), axis=-1)  # E[(D - k)^+] = sum of P(D > j), j >= k

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from serving.inventory.allocation import Allocation, allocate
-from serving.inventory.demand_distribution import ROWS_AT_ONCE, DemandDistribution, FloatArray, IntArray
+from serving.inventory.demand_distribution import DemandDistribution, FloatArray, IntArray, parts
 from serving.inventory.dynamic_programming import Terms, optimize, order_menu
 from serving.inventory.policies import ServiceTarget, Situation, lost_sales, service_level
 from serving.inventory.simulator import FirstOrder, OrderUpTo, Shop, simulate
@@ -30,14 +30,12 @@ class Orders:
         order: `[n]` units.
         wanted: `[n]` units, were it not for the limits.
         policy: of this and the following days.
-        cost: `[n]` expected cost of holding, missing and ordering that orders can still change, but for a constant.
         shared: how the limits were shared; None without one that is too small.
     """
 
     order: FloatArray
     wanted: FloatArray
     policy: OrderUpTo
-    cost: FloatArray
     shared: Allocation | None
 
 
@@ -64,24 +62,20 @@ def find_orders(
     if exact:
         best = optimize(demand, shop.terms, shop.position, menu=MENU if uses else 0)
         bought = shop.terms.unit_cost * (demand.mean().sum(axis=1) - shop.position)  # in any case, now or in the end
-        policy, wanted, cost = OrderUpTo.of(best, shop.terms), best.order, best.cost - bought
+        policy, wanted = OrderUpTo.of(best, shop.terms), best.order
         menu, menu_cost = best.menu, best.menu_cost - bought[:, None]
     else:
         situation = Situation(demand, shop, np.zeros((n, 0)), np.zeros((n, 0)), target)
         policy = lost_sales(situation) if target is None else service_level(situation)
         wanted = policy(0, shop.position[:, None])[:, 0]
-        cost = simulated_costs(demand, shop, policy, wanted[:, None])[:, 0]
     if all(wanted @ each <= limit for each, limit in uses.values()):
-        return Orders(wanted, wanted, policy, cost, None)
+        return Orders(wanted, wanted, policy, None)
     if not exact:
         menu = order_menu(wanted, shop.terms, MENU)
         menu_cost = simulated_costs(demand, _as_weighed(shop, target), policy, menu)
     taken = np.stack([menu * each[:, None] for each, _ in uses.values()], axis=-1)  # [n, options, limits]
     shared = allocate(menu_cost, taken, np.array([limit for _, limit in uses.values()]))
-    order = menu[np.arange(n), shared.choice]
-    if target is not None:
-        menu_cost = simulated_costs(demand, shop, policy, order[:, None]).repeat(menu.shape[1], axis=1)
-    return Orders(order, wanted, policy, menu_cost[np.arange(n), shared.choice], shared)
+    return Orders(menu[np.arange(n), shared.choice], wanted, policy, shared)
 
 
 def _as_weighed(shop: Shop, target: ServiceTarget | None) -> Shop:
@@ -114,10 +108,9 @@ def on_paths(demand: DemandDistribution, function: Callable[[IntArray, FloatArra
 
     The same products have the same paths in every call.
     """
-    n = len(demand.width)
     generator = np.random.default_rng(0)
-    parts = np.array_split(np.arange(n), -(-n // ROWS_AT_ONCE))
-    return np.concatenate([function(rows, demand.take(rows).sample(PATHS, generator)) for rows in parts])
+    several = parts(len(demand.width))
+    return np.concatenate([function(rows, demand.take(rows).sample(PATHS, generator)) for rows in several])
 
 
 def within_shelf_life(demand: DemandDistribution, shop: Shop) -> tuple[Shop, IntArray]:

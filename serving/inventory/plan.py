@@ -79,7 +79,7 @@ def _main(argv: Sequence[str] | None) -> int:
     _report(plan.table, arguments.out)
     _report_limits(plan.orders, plan.uses, defaults)
     if plan.shop.lost_sales and plan.shop.shelf_life is None and plan.ahead.cost.sum() > 0:
-        least = lower_bound(sources.forecast.distribution(), plan.shop).sum() / plan.ahead.cost.sum()
+        least = lower_bound(plan.demand, plan.shop).sum() / plan.ahead.cost.sum()
         terminal.console.print(f"lost sales: a perfect policy would cost at most {1 - least:.0%} less", highlight=False)
     return 0
 
@@ -90,6 +90,7 @@ class Plan:
 
     Args:
         table: a row per product, see `to_table`.
+        demand: of the days that are forecast.
         shop: terms and stock, with what shelf lives allow.
         orders: of the products in the order of the sources.
         ahead: simulated futures.
@@ -98,6 +99,7 @@ class Plan:
     """
 
     table: pl.DataFrame
+    demand: DemandDistribution
     shop: Shop
     orders: Orders
     ahead: Trajectory
@@ -131,7 +133,7 @@ def make_plan(
             f"{sources.forecast.ids[blocked[0]]!r}: they are ordered by the smallest order at the most"
         )
     table = to_table(sources, demand, shop, orders, ahead)
-    return Plan(table, shop, orders, ahead, uses, tuple(notices))
+    return Plan(table, demand, shop, orders, ahead, uses, tuple(notices))
 
 
 def _limits(sources: Sources, budget: float | None, volume: float | None) -> dict[str, tuple[FloatArray, float]]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from serving.inventory.demand_distribution import DemandDistribution, FloatArray, IntArray, bin_width
+from serving.inventory.demand_distribution import DemandDistribution, FloatArray, IntArray, bin_width, parts
 from serving.inventory.dynamic_programming import Terms, optimize
 from serving.inventory.lost_sales import optimize_levels
 from serving.inventory.lot_sizing import economic_order_quantity
@@ -214,4 +214,4 @@ def _whole(level: FloatArray, terms: Terms) -> OrderUpTo:
 
 def _in_parts(levels: Callable[[IntArray], FloatArray], n: int) -> FloatArray:
     """Levels of all products from those of some rows."""
-    return np.concatenate([levels(rows) for rows in np.array_split(np.arange(n), -(-n // ROWS_AT_ONCE))])
+    return np.concatenate([levels(rows) for rows in parts(n, ROWS_AT_ONCE)])

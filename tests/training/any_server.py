@@ -15,7 +15,7 @@ from tensorflow.python.framework import op_def_registry
 from serving.client import Client
 from serving.model_server.server import ModelServer
 from serving.model_server.settings import ModelServerSettings
-from training import export_manifest
+from serving.promotion import read_manifest
 
 
 def meta_graph(version: Path) -> Any:
@@ -41,7 +41,7 @@ def assert_only_core_operations(version: Path) -> set[str]:
 def c_api_answers(version: Path) -> dict[str, dict[str, np.ndarray]]:
     """What TensorFlow's C API answers to the golden requests, by signature and output."""
     library = next(Path(tf.__file__).parent.glob("libtensorflow_cc.*"))
-    signatures, manifest = meta_graph(version).signature_def, export_manifest.read(version)
+    signatures, manifest = meta_graph(version).signature_def, read_manifest(version)
     answers = {}
     for name, golden in manifest["golden"].items():
         signature = signatures[name]
@@ -67,7 +67,7 @@ def c_api_answers(version: Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def assert_c_api_answers_golden_requests(version: Path) -> None:
-    golden = export_manifest.read(version)["golden"]
+    golden = read_manifest(version)["golden"]
     for signature, answer in c_api_answers(version).items():
         for tensor, found in answer.items():
             expected = np.array(golden[signature]["outputs"][tensor])
@@ -80,7 +80,7 @@ def assert_c_api_answers_golden_requests(version: Path) -> None:
 def assert_every_way_answers_with_the_same_bits(version: Path) -> None:
     """In process, through the C API, and from the local model server over gRPC and REST."""
     models, model = version.parents[1], version.parent.name
-    manifest, loaded = export_manifest.read(version), tf.saved_model.load(str(version))
+    manifest, loaded = read_manifest(version), tf.saved_model.load(str(version))
     by_c_api = c_api_answers(version)
     settings = ModelServerSettings(grpc_port=0, rest_port=0)
     with (

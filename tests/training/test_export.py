@@ -18,6 +18,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from data_pipelines.schema import FIRST_KNOWN, UNKNOWN, InputError
 from serving import replay_saved_model
+from serving.promotion import read_manifest
 from tests.training.any_server import (
     assert_c_api_answers_golden_requests,
     assert_every_way_answers_with_the_same_bits,
@@ -26,7 +27,7 @@ from tests.training.any_server import (
     operations,
 )
 from tests.training.export_world import CONFIG, N_USERS, Shop, random_recommender
-from training import export_manifest, export_recommender, publishing
+from training import export_recommender, publishing
 from training.export_recommender import export, main
 from training.export_requests import make_requests
 from training.export_verification import ExportError, verify
@@ -40,7 +41,7 @@ SIGNATURES = {"serving_default", "score", "user_embedding", "item_embedding"}
 
 
 def manifest_of(shop: Shop) -> dict[str, Any]:
-    return export_manifest.read(shop.version)
+    return read_manifest(shop.version)
 
 
 # --- the files ------------------------------------------------------------------------------------------------------
