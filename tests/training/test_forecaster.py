@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from data_pipelines.demand_panel import load_panel
 from data_pipelines.schema import InputError
+from serving.promotion import read_manifest
 from supplytower import main
 from tests.training.any_server import (
     assert_c_api_answers_golden_requests,
@@ -22,7 +23,6 @@ from tests.training.any_server import (
 from tests.training.demand_world import DAYS, FIRST, HORIZON, SETTINGS, WEEK, WORDS, write_demand
 from training import runs
 from training.backtest import backtest, choose_origins, lstm
-from training.export_manifest import read
 from training.forecast_graph import day_number
 from training.forecast_requests import make_requests
 from training.forecaster_config import ForecasterConfig
@@ -114,7 +114,7 @@ def test_too_few_days_are_an_input_error(folder, tmp_path):
 
 
 def test_the_manifest_says_what_the_version_is(version):
-    manifest = read(version)
+    manifest = read_manifest(version)
     assert (manifest["model"], manifest["horizon"], manifest["last_day"]) == ("demand_forecaster", HORIZON, LAST)
     assert manifest["categories"] == {"shop": ["north", "south"], "product": ["bread", "milk", "tea"]}
     assert manifest["verified"] == {"series": 6, "largest_difference": pytest.approx(0.0, abs=1e-4)}
