@@ -82,7 +82,10 @@ def _as_weighed(shop: Shop, target: ServiceTarget | None) -> Shop:
     """The shop by what counts when not all orders fit: for a service level the missing units, each like any other."""
     if target is None:
         return shop
-    return replace(shop, terms=Terms.of(len(shop.on_hand), lead_time=shop.terms.lead_time, stockout_cost=1.0))
+    kept = {
+        name: getattr(shop.terms, name) for name in ("lead_time", "least_order", "pack", "capacity", "review_every")
+    }
+    return replace(shop, terms=replace(Terms.of(len(shop.on_hand), stockout_cost=1.0), **kept))
 
 
 def simulated_costs(demand: DemandDistribution, shop: Shop, policy: OrderUpTo, menu: FloatArray) -> FloatArray:

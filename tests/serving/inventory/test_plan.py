@@ -8,7 +8,12 @@ import pytest
 from scipy import stats
 
 from data_pipelines.schema import InputError
+from serving.inventory.demand_distribution import poisson
+from serving.inventory.dynamic_programming import Terms
 from serving.inventory.forecast_table import read_forecast
+from serving.inventory.orders import find_orders
+from serving.inventory.policies import ServiceTarget
+from serving.inventory.simulator import Shop
 from serving.inventory.stock_table import StockDefaults, read_stock
 from supplytower import main
 
@@ -239,6 +244,16 @@ def test_a_budget_too_small_for_the_service_level_says_so(files, capsys):
     assert "less than all orders need" in printed
     assert "service_level=0.95 is not reached for them" in printed
     assert pl.read_parquet(files / "plan.parquet")["order_value"].sum() <= 5
+
+
+def test_a_budget_too_small_serves_first_what_cannot_be_ordered_again_tomorrow():
+    terms = Terms.of(2, lead_time=1, review_every=[1, 7], unit_cost=1.0)
+    shop = Shop(terms=terms, on_hand=np.zeros(2), on_order=np.zeros(2))
+    demand = poisson(np.full((2, 28), 5.0))
+    found = find_orders(demand, shop, target=ServiceTarget(0.95), uses={"money": (np.ones(2), 40.0)})
+    assert found.wanted[1] > found.wanted[0] > 10
+    assert found.order[1] > 0.8 * 40
+    assert found.order.sum() <= 40
 
 
 def test_a_budget_that_suffices_changes_nothing(files):
