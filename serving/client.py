@@ -88,7 +88,7 @@ class Client:
         registry: CollectorRegistry = REGISTRY,
     ):
         self._client = AsyncClient(address, settings, popular=popular, registry=registry)
-        self._thread = EventLoopThread()
+        self._thread = EventLoopThread("supplytower-client")
 
     predict = _blocking(AsyncClient.predict)
     metadata = _blocking(AsyncClient.metadata)

@@ -9,9 +9,14 @@ T = TypeVar("T")
 
 
 class EventLoopThread:
-    """The thread starts with the first coroutine and does not keep the process alive."""
+    """The thread starts with the first coroutine and does not keep the process alive.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -30,7 +35,7 @@ class EventLoopThread:
                 raise RuntimeError("the client is closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(self._loop,), name="supplytower-client", daemon=True).start()
+                threading.Thread(target=_serve, args=(self._loop,), name=self._name, daemon=True).start()
             future = asyncio.run_coroutine_threadsafe(function(), self._loop)
         try:
             return future.result()

@@ -25,7 +25,7 @@ PADDED_LIKE = {
 """Inputs that may be padded, and the input whose width theirs must keep to: a wrong request must not become right."""
 CONSTANT_OUTPUTS = {LEVELS}
 """Outputs without rows that do not depend on the inputs. Any other, say a total, keeps a signature from joining."""
-_SHORT = 64  # widths up to here cost about the same; a few long histories must not make many short ones long
+_SHORT = 256  # up to this width a batch more costs more than padding; beyond, few long ones must not widen many
 
 
 @dataclass(frozen=True)

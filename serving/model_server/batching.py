@@ -1,51 +1,59 @@
 """Dynamic batching: requests that wait for the same signature are run as one call.
 
-While the model is idle a request runs at once. While it is busy requests queue up, and whoever is done hands on to the
-first in the queue, which takes along all that can be joined with it. Callers run the batches: there are no threads to
-start or stop. After a joined batch more requests are expected, so the next one waits up to the timeout for as many as
-came before. A batch that fails is run request by request: nobody gets the error of another.
+While the model is idle a request runs at once. While it is busy requests queue up, and whatever can be joined with the
+first of them is the next batch. Those whom a joined batch has answered are likely to ask again, so the next batch waits
+for as many: up to the timeout, and no longer than the last batch took. A batch that fails is run request by request:
+nobody gets the error of another.
 Reference: https://github.com/tensorflow/serving/blob/master/tensorflow_serving/batching/README.md
 """
 
-import threading
-from dataclasses import dataclass, field
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 from serving.model_server.batch_plan import BatchPlan, Rows
 from serving.model_server.servable import Arrays, Signature
+
+InThread = Callable[..., "asyncio.Future[Any]"]
 
 
 @dataclass(eq=False)
 class _Request:
     fed: Arrays
     rows: Rows
-    outputs: Arrays | None = None
-    error: Exception | None = None
-    leads: bool = False
-    turn: threading.Event = field(default_factory=threading.Event)
+    answer: "asyncio.Future[Arrays]"
 
 
 class Batcher:
-    """One signature of one version, for many callers at a time.
+    """One signature of one version, for many callers at a time; all of them in the same event loop.
 
     Args:
         signature: the function.
+        in_thread: runs a function of given arguments in a thread, so that the event loop goes on.
         max_rows: rows of the largest batch.
         timeout_seconds: how long a request under load waits for others.
         parallel: batches that run at a time.
     """
 
-    def __init__(self, signature: Signature, max_rows: int, timeout_seconds: float, parallel: int):
-        self._run = signature.run
+    def __init__(
+        self, signature: Signature, in_thread: InThread, *, max_rows: int, timeout_seconds: float, parallel: int
+    ):
+        self._run, self._in_thread = signature.run, in_thread
         self._plan = BatchPlan(signature.inputs, signature.outputs)
         self._max_rows, self._timeout, self._parallel = max_rows, timeout_seconds, parallel
-        self._enough = threading.Condition()
         self._queue: list[_Request] = []
+        self._workers: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
         self._running = 0
-        self._last = 1  # rows of the last batch
-        self._awaited = 0  # rows in the queue that a gathering leader waits for; 0 if none does
+        self._last = 0  # rows of the last batch, if it was joined
+        self._awaited = 0  # rows in the queue that a worker waits for; 0 if none does
+        self._enough = asyncio.Event()
+        self._took = 0.0  # seconds of the last batch
         self._separable = True
 
-    def __call__(self, fed: Arrays) -> Arrays:
+    async def __call__(self, fed: Arrays) -> Arrays:
         """Answer one request.
 
         Args:
@@ -59,81 +67,85 @@ class Batcher:
         """
         rows = self._plan.rows(fed) if self._separable else None
         if rows is None or rows.count >= self._max_rows:
-            return self._run(fed)
-        request = _Request(fed, rows)
-        with self._enough:
-            if self._running < self._parallel and not self._awaited:
-                self._running += 1
-                request.leads = True
-            else:
-                self._queue.append(request)
-                if self._awaited and self._queued() >= self._awaited:
-                    self._enough.notify()
-        if not request.leads:
-            request.turn.wait()
-        if request.leads:
-            self._lead(request)
-        if request.error is not None:
-            raise request.error
-        assert request.outputs is not None
-        return request.outputs
+            alone: Arrays = await self._in_thread(self._run, fed)
+            return alone
+        request = _Request(fed, rows, asyncio.get_running_loop().create_future())
+        self._queue.append(request)
+        if self._awaited:
+            if self._queued() >= self._awaited:
+                self._enough.set()
+        elif self._running < self._parallel:
+            self._running += 1
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        return await request.answer
 
-    def _lead(self, request: _Request) -> None:
-        """Run a batch that starts with the request, then hand on to the first in the queue."""
-        batch = [request]
-        try:
-            with self._enough:
-                batch += self._companions(request)
-            self._answer(batch)
-        finally:
-            with self._enough:
-                if self._queue:
-                    following = self._queue.pop(0)
-                    following.leads = True
-                    following.turn.set()
+    async def _work(self) -> None:
+        """Run batches until nothing waits any more."""
+        while self._queue:
+            await self._gather()
+            batch = self._take()
+            began = time.monotonic()
+            try:
+                answers = await self._in_thread(self._answer, batch) if batch else []
+            except Exception as error:  # no thread, because the server stops
+                answers = [error] * len(batch)
+            self._took = time.monotonic() - began
+            for request, answer in zip(batch, answers, strict=True):
+                if request.answer.done():  # nobody waits for it any more
+                    continue
+                if isinstance(answer, Exception):
+                    request.answer.set_exception(answer)
                 else:
-                    self._running -= 1
-            for other in batch[1:]:
-                other.turn.set()
+                    request.answer.set_result(answer)
+        self._running -= 1
 
-    def _companions(self, request: _Request) -> list[_Request]:
-        """Take those out of the queue that can be joined with the request."""
-        if self._last > 1 and not self._awaited:
-            self._awaited = max(min(self._last, self._max_rows) - request.rows.count, 1)
-            if self._queued() < self._awaited:
-                self._enough.wait(self._timeout)
-            self._awaited = 0
-        taken, count = [], request.rows.count
-        for waiting in self._queue:
-            if waiting.rows.key == request.rows.key and count + waiting.rows.count <= self._max_rows:
-                taken.append(waiting)
-                count += waiting.rows.count
-        self._queue = [waiting for waiting in self._queue if waiting not in taken]
-        self._last = count if taken else 1
+    async def _gather(self) -> None:
+        """Wait for company where it is likely to come."""
+        expected = min(self._queued() + self._last, self._max_rows)
+        if not self._last or self._awaited or self._queued() >= expected:
+            return
+        self._awaited = expected
+        self._enough.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(self._timeout, self._took)):
+                await self._enough.wait()
+        self._awaited = 0
+
+    def _take(self) -> list[_Request]:
+        """The first in the queue and all that can be joined with it."""
+        waiting = [request for request in self._queue if not request.answer.done()]
+        taken: list[_Request] = []
+        left: list[_Request] = []
+        count = 0
+        for request in waiting:
+            fits = not taken or (request.rows.key == taken[0].rows.key and count + request.rows.count <= self._max_rows)
+            (taken if fits else left).append(request)
+            count += request.rows.count if fits else 0
+        self._queue, self._last = left, count if len(taken) > 1 else 0
         return taken
 
     def _queued(self) -> int:
         return sum(waiting.rows.count for waiting in self._queue)
 
-    def _answer(self, batch: list[_Request]) -> None:
-        if len(batch) > 1 and self._answer_joined(batch):
-            return
+    def _answer(self, batch: Sequence[_Request]) -> list[Arrays | Exception]:
+        if len(batch) > 1 and (joined := self._answer_joined(batch)) is not None:
+            return [*joined]
+        answers: list[Arrays | Exception] = []
         for request in batch:
             try:
-                request.outputs = self._run(request.fed)
+                answers.append(self._run(request.fed))
             except Exception as error:  # it is raised where the request came from
-                request.error = error
+                answers.append(error)
+        return answers
 
-    def _answer_joined(self, batch: list[_Request]) -> bool:
-        """Whether one call has answered all."""
+    def _answer_joined(self, batch: Sequence[_Request]) -> list[Arrays] | None:
+        """The answers of one call to all; None if that cannot be had."""
         try:
             outputs = self._run(self._plan.join([request.fed for request in batch]))
         except Exception:  # one of them is to blame; each is run alone to see which
-            return False
+            return None
         parts = self._plan.split(outputs, [request.rows.count for request in batch])
-        if parts is None:
-            self._separable = False
-            return False
-        for request, part in zip(batch, parts, strict=True):
-            request.outputs = part
-        return True
+        self._separable = parts is not None
+        return parts

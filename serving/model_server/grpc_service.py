@@ -5,9 +5,10 @@ Regress and MultiInference, which take tf.Example, are not implemented: no expor
 Reference: https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis
 """
 
+import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -28,14 +29,14 @@ from serving.model_server.tensor_proto import to_arrays, to_proto
 
 logger = logging.getLogger(__name__)
 SIGNATURE_DEF = "signature_def"
-Method = Callable[[Any, Any, Any], Any]
+Method = Callable[[Any, Any, Any], Awaitable[Any]]
 
 
 def add_services(server: Any, manager: ModelManager, max_message_bytes: int) -> None:
     """Make a gRPC server answer TensorFlow Serving's calls.
 
     Args:
-        server: the `grpc.Server`.
+        server: the `grpc.aio.Server`.
         manager: the models.
         max_message_bytes: largest tensor of a request.
     """
@@ -49,14 +50,14 @@ def _clear_errors(method: Method) -> Method:
     """Turn what goes wrong into a status; what should not go wrong is logged and not shown to the client."""
 
     @functools.wraps(method)
-    def guarded(self: Any, request: Any, context: Any) -> Any:
+    async def guarded(self: Any, request: Any, context: Any) -> Any:
         try:
-            return method(self, request, context)
+            return await method(self, request, context)
         except RequestError as error:
-            context.abort(error.code, error.message)
+            await context.abort(error.code, error.message)
         except Exception:
             logger.exception("%s failed", method.__name__)
-            context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
 
     return guarded
 
@@ -73,34 +74,34 @@ class PredictionService:
         self._manager, self._max_message_bytes = manager, max_message_bytes
 
     @_clear_errors
-    def Predict(self, request: Any, context: Any) -> Any:
+    async def Predict(self, request: Any, context: Any) -> Any:
         """Run a signature."""
         signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
         name, version, label = _asked(request)
         with self._manager.hold(name, version, label) as served:
-            outputs = served.predict(signature, to_arrays(request.inputs, self._max_message_bytes))
+            outputs = await served.predict(signature, to_arrays(request.inputs, self._max_message_bytes))
         chosen = _filtered(list(request.output_filter), list(outputs))
         response = predict_pb2.PredictResponse(outputs={output: to_proto(outputs[output]) for output in chosen})
         _name(response.model_spec, name, served, signature)
         return response
 
     @_clear_errors
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:
+    async def GetModelMetadata(self, request: Any, context: Any) -> Any:
         """Describe the signatures of a version."""
         return metadata(self._manager, request)
 
     @_clear_errors
-    def Classify(self, request: Any, context: Any) -> Any:
+    async def Classify(self, request: Any, context: Any) -> Any:
         """Refuse."""
         raise not_implemented("Classify")
 
     @_clear_errors
-    def Regress(self, request: Any, context: Any) -> Any:
+    async def Regress(self, request: Any, context: Any) -> Any:
         """Refuse."""
         raise not_implemented("Regress")
 
     @_clear_errors
-    def MultiInference(self, request: Any, context: Any) -> Any:
+    async def MultiInference(self, request: Any, context: Any) -> Any:
         """Refuse."""
         raise not_implemented("MultiInference")
 
@@ -116,14 +117,14 @@ class ModelService:
         self._manager = manager
 
     @_clear_errors
-    def GetModelStatus(self, request: Any, context: Any) -> Any:
+    async def GetModelStatus(self, request: Any, context: Any) -> Any:
         """Say in which state the versions of a model are."""
         return status(self._manager, request)
 
     @_clear_errors
-    def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
+    async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
         """Serve another list of models."""
-        self._manager.reload(request.config)
+        await asyncio.to_thread(self._manager.reload, request.config)  # it loads models
         return model_management_pb2.ReloadConfigResponse()
 
 

@@ -23,6 +23,8 @@ from serving.model_server.servable import Arrays, Spec
 
 BYTES_SUFFIX = "_bytes"
 INSTANCES, INPUTS = "instances", "inputs"
+_DEEPEST = 32
+"""Dimensions of an array; no model has as many."""
 _KINDS = {"f": (int, float), "i": (int,), "u": (int,), "b": (bool,), "O": (str, bytes)}
 
 
@@ -134,8 +136,11 @@ def _array(name: str, value: Any, dtype: tf.DType) -> npt.NDArray[Any]:
     numpy_type = np.dtype(dtype.as_numpy_dtype)
     if numpy_type.kind not in _KINDS:
         raise RequestError(grpc.StatusCode.UNIMPLEMENTED, f"input {name}: {dtype.name} cannot be given in JSON")
-    shape, level = [], [value]
+    shape: list[int] = []
+    level = [value]
     while level and isinstance(level[0], list):
+        if len(shape) == _DEEPEST:
+            raise invalid(f"input {name}: lists are nested more than {_DEEPEST} levels deep")
         if any(type(part) is not list or len(part) != len(level[0]) for part in level):
             odd = next(part for part in level if type(part) is not list or len(part) != len(level[0]))
             raise invalid(
@@ -192,15 +197,25 @@ def _decoded(name: str, value: dict[str, Any]) -> bytes:
 def _plain(name: str, array: npt.NDArray[Any]) -> Any:
     """Nested lists of what JSON has."""
     if array.dtype == object:
-        if name.endswith(BYTES_SUFFIX):
-            return np.frompyfunc(lambda value: {"b64": base64.b64encode(value).decode()}, 1, 1)(array).tolist()
-        return np.frompyfunc(lambda value: value.decode("utf-8", "replace"), 1, 1)(array).tolist()
+        as_json = _base64 if name.endswith(BYTES_SUFFIX) else _text
+        return np.asarray(np.frompyfunc(as_json, 1, 1)(array), object).tolist()
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         # the shortest decimals that give the same float32 again: 0.1, not 0.10000000149011612
         return array.astype("U32").astype(np.float64).tolist()
     return array.tolist()
 
 
+def _base64(value: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(value).decode()}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
 def _short(value: Any, length: int = 200) -> str:
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        text = "a deeply nested value"
     return text if len(text) <= length else text[:length] + "…"

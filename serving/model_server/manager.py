@@ -8,6 +8,7 @@ with one line in the log and tried again when its files change; until then the v
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class ModelManager:
         self._models, self._settings = models, settings
         self._text = model_config.read(models)
         self._configured = None if self._text is None else model_config.parse(models, self._text)
+        self._threads = ThreadPoolExecutor(settings.threads, "model")
         self._refreshing = threading.Lock()
         self._versions: dict[str, dict[int, ServedVersion]] = {}
         self._labels: dict[str, dict[str, int]] = {}
@@ -61,6 +63,7 @@ class ModelManager:
             for version in versions.values():
                 if version.state == State.AVAILABLE:
                     version.unload()
+        self._threads.shutdown(wait=False)
 
     def refresh(self) -> None:
         """Make what is served what is wanted; returns when everything new is loaded or refused."""
@@ -188,7 +191,7 @@ class ModelManager:
         paths = model.versions()
         for number, path in paths.items():
             if number not in versions or _may_be_tried_again(versions[number], path):
-                versions[number] = ServedVersion(number, path, self._settings)
+                versions[number] = ServedVersion(number, path, self._settings, self._threads)
         for number in paths:
             if versions[number].state == State.START:
                 self._load(model.name, versions[number])

@@ -4,7 +4,7 @@
     GET  /v1/models/NAME[/versions/V|/labels/L]/metadata   signatures
     POST /v1/models/NAME[/versions/V|/labels/L]:predict    answers
 
-Models run in a pool of threads: the event loop only reads and writes.
+JSON is read and written in threads: the event loop has other requests to see to.
 Reference: https://www.tensorflow.org/tfx/serving/api_rest
 """
 
@@ -13,7 +13,6 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import Executor
 from typing import Any
 from urllib.parse import unquote
 
@@ -43,12 +42,11 @@ class RestApplication:
 
     Args:
         manager: the models.
-        executor: threads that run them.
         max_body_bytes: largest request.
     """
 
-    def __init__(self, manager: ModelManager, executor: Executor, max_body_bytes: int):
-        self._manager, self._executor, self._max_body_bytes = manager, executor, max_body_bytes
+    def __init__(self, manager: ModelManager, max_body_bytes: int):
+        self._manager, self._max_body_bytes = manager, max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -65,8 +63,7 @@ class RestApplication:
             body = await asyncio.wait_for(self._body(receive), BODY_SECONDS)
             if body is None:
                 return 413, _error(f"the request is larger than {self._max_body_bytes} bytes")
-            loop = asyncio.get_running_loop()
-            return 200, await loop.run_in_executor(self._executor, self._answer, scope["method"], path, body)
+            return 200, await self._answer(scope["method"], path, body)
         except TimeoutError:
             return 408, _error(f"the request did not arrive within {BODY_SECONDS:g} seconds")
         except RequestError as error:
@@ -88,18 +85,18 @@ class RestApplication:
             more = message.get("more_body", False)
         return b"".join(parts)
 
-    def _answer(self, method: str, path: str, body: bytes) -> bytes:
+    async def _answer(self, method: str, path: str, body: bytes) -> bytes:
         if method == "POST" and (found := _PREDICT.fullmatch(path)):
             name, version, label = _asked(found)
             if (verb := found[4].lower()) != "predict":
                 raise grpc_service.not_implemented(verb.capitalize())
-            return self._predict(name, version, label, body)
+            return await self._predict(name, version, label, body)
         if method == "GET" and (found := _DESCRIBE.fullmatch(path)):
             return self._describe(*_asked(found), metadata=found[4] is not None)
         raise invalid(f"Malformed request: {method} {path}")
 
-    def _predict(self, name: str, version: int | None, label: str | None, body: bytes) -> bytes:
-        document = json_tensors.parse(body)
+    async def _predict(self, name: str, version: int | None, label: str | None, body: bytes) -> bytes:
+        document = await asyncio.to_thread(json_tensors.parse, body)
         signature = document.get("signature_name", DEFAULT_SIGNATURE)
         if not isinstance(signature, str):
             raise invalid("not formatted correctly. 'signature_name' key must be a string value.")
@@ -107,9 +104,11 @@ class RestApplication:
         with self._manager.hold(name, version, label) as served:
             if signature not in served.servable.signatures:
                 raise invalid(f'Serving signature name: "{signature}" not found in signature def')
-            inputs = json_tensors.read_inputs(document, served.servable.signatures[signature].inputs)
-            outputs = served.predict(signature, inputs)
-        return json_tensors.write_outputs(outputs, as_rows=json_tensors.INSTANCES in document)
+            specs = served.servable.signatures[signature].inputs
+            inputs = await asyncio.to_thread(json_tensors.read_inputs, document, specs)
+            outputs = await served.predict(signature, inputs)
+        rows = json_tensors.INSTANCES in document
+        return await asyncio.to_thread(json_tensors.write_outputs, outputs, as_rows=rows)
 
     def _describe(self, name: str, version: int | None, label: str | None, *, metadata: bool) -> bytes:
         spec = model_pb2.ModelSpec(name=name, version_label=label)

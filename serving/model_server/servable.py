@@ -77,8 +77,8 @@ class Signature:
         fed = {}
         for name, spec in self.inputs.items():
             array = _as_bytes(np.asarray(inputs[name]))
-            if (dtype := tf.as_dtype(array.dtype)) != spec.dtype:
-                raise invalid(f"input {name}: expected {_enum(spec.dtype)}, got {_enum(dtype)}")
+            if array.dtype != spec.dtype.as_numpy_dtype:
+                raise invalid(f"input {name}: expected {_enum(spec.dtype)}, got {_enum(tf.as_dtype(array.dtype))}")
             if not spec.fits(array.shape):
                 raise invalid(f"input {name}: expected shape {_sizes(spec.shape)}, got {_sizes(array.shape)}")
             fed[name] = array
@@ -100,7 +100,8 @@ class Signature:
             fetched = self._call(*fed.values())
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from None
-        return dict(zip(self.outputs, fetched, strict=True))
+        arrays = [np.asarray(one, object) if isinstance(one, bytes) else one for one in fetched]  # a single string
+        return dict(zip(self.outputs, arrays, strict=True))
 
 
 class Servable:

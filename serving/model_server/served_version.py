@@ -4,9 +4,13 @@ Requests hold a version while they use it, so that one which is unloaded meanwhi
 Reference: https://github.com/tensorflow/serving/blob/master/tensorflow_serving/apis/get_model_status.proto
 """
 
+import asyncio
 import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import grpc
 import tensorflow as tf
@@ -35,10 +39,11 @@ class ServedVersion:
         number: the version.
         path: its folder.
         settings: the server's.
+        threads: where the model runs.
     """
 
-    def __init__(self, number: int, path: Path, settings: ModelServerSettings):
-        self.number, self.path, self._settings = number, path, settings
+    def __init__(self, number: int, path: Path, settings: ModelServerSettings, threads: Executor):
+        self.number, self.path, self._settings, self._threads = number, path, settings, threads
         self.state = State.START
         self.error: RequestError | None = None
         self._files = _fingerprint(path)
@@ -65,9 +70,14 @@ class ServedVersion:
                 servable.close()
             self.error, self.state = _reason(error), State.END
             return
-        rows, timeout = self._settings.max_batch_size, self._settings.batch_timeout_ms / 1000
         for name, signature in servable.signatures.items():
-            self._batchers[name] = Batcher(signature, rows, timeout, self._settings.batch_threads)
+            self._batchers[name] = Batcher(
+                signature,
+                self._in_thread,
+                max_rows=self._settings.max_batch_size,
+                timeout_seconds=self._settings.batch_timeout_ms / 1000,
+                parallel=self._settings.batch_threads,
+            )
         self._servable, self.state = servable, State.AVAILABLE
 
     def has_changed(self) -> bool:
@@ -94,7 +104,7 @@ class ServedVersion:
             self.state = State.UNLOADING
         self._free_if_unused()
 
-    def predict(self, signature: str, inputs: Arrays) -> Arrays:
+    async def predict(self, signature: str, inputs: Arrays) -> Arrays:
         """Answer a request; the caller holds the version.
 
         Raises:
@@ -103,7 +113,19 @@ class ServedVersion:
         if signature not in self._batchers:
             code = grpc.StatusCode.FAILED_PRECONDITION
             raise RequestError(code, f'Serving signature key "{signature}" not found.')
-        return self._batchers[signature](self.servable.signatures[signature].check(inputs))
+        return await self._batchers[signature](self.servable.signatures[signature].check(inputs))
+
+    def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> "asyncio.Future[Any]":
+        """Run a function that uses the model; it is kept in memory until that ends, whoever still waits for it."""
+        with self._lock:
+            self._users += 1
+        try:
+            running = self._threads.submit(function, *arguments)
+        except RuntimeError:
+            self.release()
+            raise
+        running.add_done_callback(lambda _: self.release())
+        return asyncio.wrap_future(running)
 
     def _free_if_unused(self) -> None:
         with self._lock:

@@ -20,12 +20,12 @@ class ModelServerSettings:
     """Time between looks at the models folder."""
     max_batch_size: int = 32
     """Rows that are joined to one batch; 1 turns batching off."""
-    batch_timeout_ms: float = 1.0
+    batch_timeout_ms: float = 10.0
     """How long a request under load waits for others to join it."""
     batch_threads: int = max(1, (os.cpu_count() or 1) // 2)
     """Batches of one model and signature that run at a time."""
     threads: int = 64
-    """Requests that are worked on at a time, of each API; requests that wait to be joined count."""
+    """Threads in which models run: batches, and requests that cannot be joined."""
     max_message_mb: int = 64
     """Largest request and answer."""
     grace_seconds: float = 10.0

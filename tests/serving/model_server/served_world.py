@@ -48,6 +48,9 @@ class HalfPlus(tf.Module):
         steps = tf.range(tf.reduce_max(k), dtype=tf.float32)
         return {"y": x[:, None] + steps, "levels": tf.constant([0.5, 0.9])}
 
+    def named(self, x: Any) -> dict[str, Any]:
+        return {"y": x, "name": tf.constant("half"), "name_bytes": tf.constant(b"\xff")}
+
     def total(self, x: Any) -> dict[str, Any]:
         return {"total": tf.reduce_sum(x, keepdims=True)}
 
@@ -62,6 +65,7 @@ class HalfPlus(tf.Module):
             "root": trace(self.root, x),
             "ladder": trace(self.ladder, x, k),
             "total": trace(self.total, x),
+            "named": trace(self.named, x),
         }
 
 

@@ -1,8 +1,9 @@
 """Joined answers are those that every request gets alone; the model is called as seldom as the rules allow."""
 
+import asyncio
+import functools
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -77,20 +78,24 @@ def answer_of(function: Callable[..., Any], one: dict[str, Any]) -> Any:
 
 def together(model: Model, requests: list[dict[str, Any]], **settings: Any) -> list[Any]:
     """Answers or errors of requests that all arrive while the model is busy with the first."""
-    batcher = Batcher(model, **({"max_rows": 8, "timeout_seconds": 0.0, "parallel": 1} | settings))  # type: ignore
-    model.gate.clear()
 
-    with ThreadPoolExecutor(len(requests)) as pool:
-        answers = [pool.submit(answer_of, batcher, requests[0])]
-        assert model.entered.acquire(timeout=20)
-        for one in requests[1:]:
-            waiting = len(batcher._queue)
-            answers.append(pool.submit(answer_of, batcher, one))
-            # one that cannot be joined goes to the model by itself
-            while len(batcher._queue) == waiting and not model.entered.acquire(timeout=0.001):
-                pass
+    async def ask() -> list[Any]:
+        batcher = batcher_of(model, **settings)
+        model.gate.clear()
+        first = asyncio.create_task(batcher(requests[0]))
+        await asyncio.to_thread(model.entered.acquire, timeout=20)
+        others = [asyncio.create_task(batcher(one)) for one in requests[1:]]
+        await asyncio.sleep(0)  # all of them are in the queue, or in the model if they cannot be joined
         model.gate.set()
-        return [answer.result(timeout=20) for answer in answers]
+        return await asyncio.wait_for(asyncio.gather(first, *others, return_exceptions=True), 20)
+
+    return asyncio.run(ask())
+
+
+def batcher_of(model: Model, **settings: Any) -> Batcher:
+    loop = asyncio.get_running_loop()
+    chosen: dict[str, Any] = {"max_rows": 8, "timeout_seconds": 0.0, "parallel": 1} | settings
+    return Batcher(model, functools.partial(loop.run_in_executor, None), **chosen)  # type: ignore[arg-type]
 
 
 @given(
@@ -166,18 +171,58 @@ def test_long_histories_are_not_joined_with_short_ones() -> None:
         first, second = plan.rows(request(length=one)), plan.rows(request(length=other))
         return first is not None and second is not None and first.key == second.key
 
-    # short: up to 64; then up to 128, 256, …
-    assert [joined(0, 64), joined(64, 65), joined(65, 128), joined(128, 129)] == [True, False, True, False]
+    # short: up to 256; then up to 512, 1024, …
+    assert [joined(0, 256), joined(256, 257), joined(257, 512), joined(512, 513)] == [True, False, True, False]
 
 
 def test_a_full_batch_does_not_wait_and_one_under_load_waits_for_company() -> None:
     model = Model()
-    batcher = Batcher(model, max_rows=4, timeout_seconds=20.0, parallel=1)  # type: ignore[arg-type]
-    batcher._last = 4  # as after a batch of 4: four more are expected, and 20 s would be noticed
-    with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(batcher, request()) for _ in range(4)]
-        assert all(answer.result(timeout=15)["score"].shape == (1, 3) for answer in answers)
+
+    async def ask() -> None:
+        batcher = batcher_of(model, max_rows=4, timeout_seconds=20.0)
+        batcher._last, batcher._took = (
+            4,
+            20.0,
+        )  # four more are expected; 20 s would be noticed
+        async with asyncio.timeout(15):
+            first = asyncio.create_task(batcher(request()))
+            await asyncio.sleep(0.01)
+            assert model.calls == []
+            await asyncio.gather(first, *(batcher(request()) for _ in range(3)))
+
+    asyncio.run(ask())
     assert model.calls == [4]
+
+
+def test_nobody_waits_longer_than_the_last_batch_took() -> None:
+    model = Model()
+
+    async def ask() -> None:
+        batcher = batcher_of(model, timeout_seconds=20.0)
+        batcher._last, batcher._took = 4, 0.01
+        await asyncio.wait_for(batcher(request()), 15)
+
+    asyncio.run(ask())
+    assert model.calls == [1]
+
+
+def test_a_request_that_nobody_waits_for_is_not_run() -> None:
+    model = Model()
+
+    async def ask() -> Any:
+        batcher = batcher_of(model)
+        model.gate.clear()
+        first = asyncio.create_task(batcher(request()))
+        await asyncio.to_thread(model.entered.acquire, timeout=20)
+        second, third = (asyncio.create_task(batcher(request())) for _ in range(2))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        return await asyncio.wait_for(asyncio.gather(first, third), 20)
+
+    assert all(answer["score"].shape == (1, 3) for answer in asyncio.run(ask()))
+    assert model.calls == [1, 1]
 
 
 @pytest.mark.parametrize("shape", [(1,), (), (None, 2)])

@@ -18,7 +18,7 @@ from data_pipelines.schema import InputError
 from serving.model_server.main import main
 from serving.model_server.server import ModelServer
 from serving.model_server.settings import ModelServerSettings
-from tests.serving.model_server.served_world import ANY, NAME, Asking, publish, x_of
+from tests.serving.model_server.served_world import ANY, NAME, Asking, publish, wait_until, x_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -110,8 +110,7 @@ def test_stopping_lets_requests_under_way_finish(tmp_path: Path) -> None:
     asking[0].start()
     assert entered.wait(20)
     asking[1].start()
-    while not served._batchers["serving_default"]._queue:
-        pass
+    wait_until(lambda: bool(served._batchers["serving_default"]._queue))
     watch = health_pb2_grpc.HealthStub(ask.channel).Watch(health_pb2.HealthCheckRequest())
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
     stopping = threading.Thread(target=server.stop)

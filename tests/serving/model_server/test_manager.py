@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import shutil
 import threading
@@ -15,7 +16,7 @@ from data_pipelines.schema import InputError
 from serving.model_server import model_config
 from serving.model_server.manager import ModelManager
 from serving.model_server.request_error import RequestError
-from serving.model_server.served_version import State
+from serving.model_server.served_version import ServedVersion, State
 from serving.model_versions import MODELS_CONFIG, set_labels
 from tests.serving.model_server.served_world import (
     ANY,
@@ -43,7 +44,7 @@ def states(manager: ModelManager, name: str = NAME) -> dict[int, State]:
 def half_plus(manager: ModelManager, **which: Any) -> float:
     """What the model adds."""
     with manager.hold(NAME, **which) as version:
-        return float(version.predict("serving_default", x_of(0))["y"][0])
+        return float(asyncio.run(version.predict("serving_default", x_of(0)))["y"][0])
 
 
 def write_config(models: Path, text: str) -> None:
@@ -60,10 +61,34 @@ def test_the_newest_version_is_served_and_loaded_before_the_old_one_goes(tmp_pat
         assert states(manager) == {2: State.AVAILABLE, 1: State.UNLOADING}
         assert half_plus(manager) == half_plus(manager, label="canary") == 2.0
         # a request that began before keeps the version that it began with
-        assert old.predict("serving_default", x_of(0))["y"][0] == 1.0
+        assert asyncio.run(old.predict("serving_default", x_of(0)))["y"][0] == 1.0
     assert states(manager) == {2: State.AVAILABLE, 1: State.END}
     with pytest.raises(RequestError, match=rf"Specific\({NAME}, 1\)"):
         half_plus(manager, version=1)
+
+
+def test_a_version_stays_in_memory_until_its_model_is_done_though_the_client_has_gone(tmp_path: Path) -> None:
+    publish(tmp_path, 1, 1.0)
+    manager = manager_of(tmp_path)
+    entered, gate = threading.Event(), threading.Event()
+
+    async def ask_and_go() -> ServedVersion:
+        with manager.hold(NAME) as version:
+            run = version._batchers["serving_default"]._run
+            version._batchers["serving_default"]._run = lambda fed: (entered.set(), gate.wait(20), run(fed))[2]
+            asked = asyncio.create_task(version.predict("serving_default", x_of(0)))
+            await asyncio.to_thread(entered.wait, 20)
+            asked.cancel()
+        return version
+
+    async def check() -> None:
+        version = await ask_and_go()
+        version.unload()
+        assert version.state == State.UNLOADING
+        gate.set()
+        await asyncio.to_thread(wait_until, lambda: version.state == State.END)
+
+    asyncio.run(check())
 
 
 def test_a_corrupt_version_is_refused_once_and_the_old_one_keeps_serving(

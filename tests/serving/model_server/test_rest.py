@@ -18,7 +18,7 @@ ECHO = {
 }
 
 
-def test_the_documented_requests_work_as_printed(ask: Asking) -> None:
+def test_the_documented_predict_and_status_requests_work_as_printed(ask: Asking) -> None:
     # https://www.tensorflow.org/tfx/serving/api_rest: half_plus_two of 1, 2 and 5
     assert ask.post('{"instances": [1.0, 2.0, 5.0]}') == (200, {"predictions": [2.5, 3.0, 4.5]})
     assert ask.post('{"inputs": [1.0, 2.0, 5.0]}') == (200, {"outputs": [2.5, 3.0, 4.5]})
@@ -55,6 +55,13 @@ def test_the_official_half_plus_two_model_works_as_documented(tmp_path: Path) ->
             200,
             {"predictions": [[2.5], [3.0]]},
         )
+
+
+def test_a_single_string_is_an_output_like_any_other(ask: Asking) -> None:
+    body = {"signature_name": "named", "inputs": [1.0]}
+    assert ask.post(body) == (200, {"outputs": {"y": [1.0], "name": "half", "name_bytes": {"b64": "/w=="}}})
+    answer = ask.predict({"x": np.float32([1.0])}, signature="named")
+    assert (answer["name"], answer["name_bytes"]) == (b"half", b"\xff")
 
 
 def test_columns_keep_integers_floats_text_and_bytes(ask: Asking) -> None:
@@ -147,6 +154,7 @@ def test_wrong_paths_get_the_official_errors(ask: Asking, method: str, path: str
         ("{", "JSON Parse error"),
         (b"\xff\xfe{", "JSON Parse error"),
         ('{"instances":' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        *(('{"instances":' + "[" * n + "]" * n + "}", "more than 32 levels") for n in (34, 65, 200)),
         ("[1]", "Is not object"),
         ("{}", "Missing 'inputs' or 'instances' key"),
         ('{"instances": [1], "inputs": [1]}', "expecting only one of 'inputs' or 'instances'"),
