@@ -71,13 +71,12 @@ def find_reasons(
     """
     if fallback or not history.item_id:
         return [POPULAR] * len(item_ids)
-    times_of: dict[tuple[str, str], list[int]] = {}
-    latest: dict[str, tuple[str, int]] = {}
-    for item_id, event_type, time_ms in zip(history.item_id, history.event_type, history.time_ms, strict=True):
-        times_of.setdefault((item_id, event_type), []).append(time_ms)
-        latest.pop(item_id, None)
-        latest[item_id] = event_type, time_ms
-    recent = [(item_id, *act) for item_id, act in reversed(latest.items()) if act[0] in ACTS][:RECENT]
+    wanted, times_of = set(item_ids), dict[tuple[str, str], list[int]]()
+    events = list(zip(history.item_id, history.event_type, history.time_ms, strict=True))
+    for item_id, event_type, time_ms in events:
+        if item_id in wanted:
+            times_of.setdefault((item_id, event_type), []).append(time_ms)
+    recent = _latest_acts(events)
     known = catalogue.describe(item_id for item_id, _, _ in recent)
     seen = [(known[item_id], event_type, time_ms) for item_id, event_type, time_ms in recent if item_id in known]
     return [
@@ -86,6 +85,19 @@ def find_reasons(
         or SIMILAR
         for item_id in item_ids
     ]
+
+
+def _latest_acts(events: Sequence[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """The latest event of each of the latest items, newest first."""
+    found: list[tuple[str, str, int]] = []
+    passed: set[str] = set()
+    for item_id, event_type, time_ms in reversed(events):
+        if item_id not in passed and event_type in ACTS:
+            found.append((item_id, event_type, time_ms))
+            if len(found) == RECENT:
+                break
+        passed.add(item_id)
+    return found
 
 
 def _from_history(item_id: str, times_of: Mapping[tuple[str, str], list[int]]) -> Reason | None:
