@@ -301,12 +301,12 @@ class AsyncClient:
                 return answer
 
             if held is None:
-                return await send(await self._signatures.fetched(target))
+                return await send(await self._signatures.fetched(target, call.seconds_left()))
             try:
                 return await send(held)
             except (InvalidRequest, UnexpectedAnswer):
                 # the label may have moved to a version with other signatures
-                known = await self._signatures.fetched(target)
+                known = await self._signatures.fetched(target, call.seconds_left())
                 if known.signatures == held.signatures:
                     raise
             return await send(known)

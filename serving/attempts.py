@@ -67,6 +67,10 @@ class Call:
         self._labels, self._deadline = labels, deadline
         self.last_failure: ServingError | None = None
 
+    def seconds_left(self) -> float:
+        """The time until the call's deadline."""
+        return self._deadline - asyncio.get_running_loop().time()
+
     async def send(self, request: Callable[[float], Awaitable[T]]) -> T:
         """Send a request until it is answered.
 
@@ -78,7 +82,7 @@ class Call:
         """
 
         async def once() -> T:
-            return await request(self._deadline - asyncio.get_running_loop().time())
+            return await request(self.seconds_left())
 
         async def hedged() -> T:
             if self._hedge_after_seconds is None:
