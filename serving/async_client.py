@@ -55,7 +55,8 @@ class AsyncClient:
     """The client for asyncio; one per server and event loop, shared by all that ask.
 
     Every method raises a `ServingError`: `InvalidRequest` for what does not fit the model, `NotFound`, `Unavailable`
-    after all retries, `DeadlineExceeded`. An empty batch is answered without a call.
+    after all retries, `DeadlineExceeded`. An empty batch is answered without a call. Only a client that is closed or
+    belongs to another event loop raises a plain `RuntimeError`: that is a mistake of the program, not of the server.
 
     Args:
         address: `grpc://host:8500`, `grpcs://…`, `http://host:8501` or `https://…`.
@@ -91,7 +92,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; calls that are running end with a `RuntimeError`."""
+        self._attempts.close()
         await self._transport.close()
 
     async def predict(

@@ -100,7 +100,7 @@ class Client:
     forecast = _blocking(AsyncClient.forecast)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; calls that are running end with a `RuntimeError`."""
         self._thread.close(self._client.close)
 
     def __enter__(self) -> Self:

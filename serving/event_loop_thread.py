@@ -3,9 +3,11 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+CLOSED = "the client is closed"
 
 
 class EventLoopThread:
@@ -23,17 +25,19 @@ class EventLoopThread:
             function: makes the coroutine, which runs in the thread's loop beside those of other callers.
 
         Raises:
-            RuntimeError: if the thread was closed.
+            RuntimeError: if the thread was closed, also while waiting.
         """
         with self._lock:
             if self._closed:
-                raise RuntimeError("the client is closed")
+                raise RuntimeError(CLOSED)
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=_serve, args=(self._loop,), name="supplytower-client", daemon=True).start()
             future = asyncio.run_coroutine_threadsafe(function(), self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError(CLOSED) from None
         except BaseException:
             future.cancel()
             raise
