@@ -47,14 +47,9 @@ class Attempts:
             DeadlineExceeded: if the block takes longer.
             RuntimeError: if the client is closed or belongs to another event loop.
         """
-        loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop
-        if self._closed:
-            raise RuntimeError(CLOSED)
-        if loop is not self._loop:
-            raise RuntimeError("the client belongs to another event loop; make an AsyncClient in each, or use Client")
+        self._require_usable()
         seconds = self._settings.timeout_seconds if timeout_seconds is None else timeout_seconds
-        deadline = loop.time() + seconds
+        deadline = asyncio.get_running_loop().time() + seconds
         labels = (target.model, method, self._transport)
         with self._metrics.observe(*labels):
             call = Call(self._settings, self._metrics, self._policy, labels, deadline)
@@ -69,6 +64,14 @@ class Attempts:
                 if self._closed and not isinstance(error, ServingError) and not (task and task.cancelling()):
                     raise RuntimeError(CLOSED) from error  # each protocol has its own words, gRPC none
                 raise
+
+    def _require_usable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        if loop is not self._loop:
+            raise RuntimeError("the client belongs to another event loop; make an AsyncClient in each, or use Client")
 
 
 class Call:

@@ -9,6 +9,7 @@ popular items and says so.
 Reference: https://www.tensorflow.org/tfx/guide/serving
 """
 
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from types import TracebackType
@@ -88,7 +89,9 @@ class Client:
         registry: CollectorRegistry = REGISTRY,
     ):
         self._client = AsyncClient(address, settings, popular=popular, registry=registry)
-        self._thread = EventLoopThread()
+        self._thread = EventLoopThread("supplytower-client")
+        # of a client that nobody closes, the thread ends with it
+        weakref.finalize(self, self._thread.close, self._client.close, wait=False).atexit = False
 
     predict = _blocking(AsyncClient.predict)
     metadata = _blocking(AsyncClient.metadata)
