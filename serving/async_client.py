@@ -55,7 +55,8 @@ class AsyncClient:
     """The client for asyncio; one per server and event loop, shared by all that ask.
 
     Every method raises a `ServingError`: `InvalidRequest` for what does not fit the model, `NotFound`, `Unavailable`
-    after all retries, `DeadlineExceeded`. An empty batch is answered without a call.
+    after all retries, `DeadlineExceeded`. An empty batch is answered without a call. Only a client that is closed or
+    belongs to another event loop raises a plain `RuntimeError`: that is a mistake of the program, not of the server.
 
     Args:
         address: `grpc://host:8500`, `grpcs://…`, `http://host:8501` or `https://…`.
@@ -91,7 +92,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; calls that are running end with a `RuntimeError`."""
+        self._attempts.close()
         await self._transport.close()
 
     async def predict(
@@ -301,12 +303,12 @@ class AsyncClient:
                 return answer
 
             if held is None:
-                return await send(await self._signatures.fetched(target))
+                return await send(await self._signatures.fetched(target, call.seconds_left()))
             try:
                 return await send(held)
             except (InvalidRequest, UnexpectedAnswer):
                 # the label may have moved to a version with other signatures
-                known = await self._signatures.fetched(target)
+                known = await self._signatures.fetched(target, call.seconds_left())
                 if known.signatures == held.signatures:
                     raise
             return await send(known)

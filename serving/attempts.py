@@ -12,10 +12,11 @@ from serving.retry import RetryPolicy
 from serving.serving_error import DEADLINE_EXCEEDED, ServingError, Target
 
 T = TypeVar("T")
+CLOSED = "the client is closed"
 
 
 class Attempts:
-    """Sends requests under one client's settings.
+    """Sends requests under one client's settings, in the event loop of the first and until the client is closed.
 
     Args:
         settings: deadline, retries, hedging.
@@ -26,6 +27,12 @@ class Attempts:
     def __init__(self, settings: ClientSettings, metrics: ClientMetrics, transport: str):
         self._settings, self._metrics, self._transport = settings, metrics, transport
         self._policy = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.max_backoff_seconds)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Take no more calls; those that are running end with the same error."""
+        self._closed = True
 
     @asynccontextmanager
     async def call(self, method: str, target: Target, timeout_seconds: float | None) -> AsyncIterator["Call"]:
@@ -38,7 +45,9 @@ class Attempts:
 
         Raises:
             DeadlineExceeded: if the block takes longer.
+            RuntimeError: if the client is closed or belongs to another event loop.
         """
+        self._require_usable()
         seconds = self._settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         deadline = asyncio.get_running_loop().time() + seconds
         labels = (target.model, method, self._transport)
@@ -50,6 +59,19 @@ class Attempts:
             except TimeoutError:
                 last = "" if call.last_failure is None else f"; the last attempt ended with {call.last_failure}"
                 raise target.error(DEADLINE_EXCEEDED, f"no answer within {seconds:g} s{last}") from call.last_failure
+            except (asyncio.CancelledError, Exception) as error:
+                task = asyncio.current_task()
+                if self._closed and not isinstance(error, ServingError) and not (task and task.cancelling()):
+                    raise RuntimeError(CLOSED) from error  # each protocol has its own words, gRPC none
+                raise
+
+    def _require_usable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        if loop is not self._loop:
+            raise RuntimeError("the client belongs to another event loop; make an AsyncClient in each, or use Client")
 
 
 class Call:
@@ -67,6 +89,10 @@ class Call:
         self._labels, self._deadline = labels, deadline
         self.last_failure: ServingError | None = None
 
+    def seconds_left(self) -> float:
+        """The time until the call's deadline."""
+        return self._deadline - asyncio.get_running_loop().time()
+
     async def send(self, request: Callable[[float], Awaitable[T]]) -> T:
         """Send a request until it is answered.
 
@@ -78,7 +104,7 @@ class Call:
         """
 
         async def once() -> T:
-            return await request(self._deadline - asyncio.get_running_loop().time())
+            return await request(self.seconds_left())
 
         async def hedged() -> T:
             if self._hedge_after_seconds is None:

@@ -9,6 +9,7 @@ popular items and says so.
 Reference: https://www.tensorflow.org/tfx/guide/serving
 """
 
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from types import TracebackType
@@ -89,6 +90,11 @@ class Client:
     ):
         self._client = AsyncClient(address, settings, popular=popular, registry=registry)
         self._thread = EventLoopThread("supplytower-client")
+<<<<<<< HEAD
+=======
+        # of a client that nobody closes, the thread ends with it
+        weakref.finalize(self, self._thread.close, self._client.close, wait=False).atexit = False
+>>>>>>> fix_cl
 
     predict = _blocking(AsyncClient.predict)
     metadata = _blocking(AsyncClient.metadata)
@@ -100,7 +106,7 @@ class Client:
     forecast = _blocking(AsyncClient.forecast)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; calls that are running end with a `RuntimeError`."""
         self._thread.close(self._client.close)
 
     def __enter__(self) -> Self:

@@ -11,7 +11,8 @@ Reference: https://prometheus.io/docs/practices/naming/
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -19,6 +20,8 @@ from serving.serving_error import OK, ServingError
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 CALL = ("model", "method", "transport")
+KNOWN: WeakKeyDictionary[CollectorRegistry, "ClientMetrics"] = WeakKeyDictionary()
+LOCK = Lock()
 
 
 class ClientMetrics:
@@ -64,7 +67,7 @@ class ClientMetrics:
             self.seconds.labels(model, method, transport).observe(time.perf_counter() - started)
 
 
-@cache  # a registry takes a name once, however many clients there are
 def metrics_of(registry: CollectorRegistry) -> ClientMetrics:
-    """The counters in a registry."""
-    return ClientMetrics(registry)
+    """The counters in a registry, which takes a name once, however many clients there are."""
+    with LOCK:
+        return KNOWN.get(registry) or KNOWN.setdefault(registry, ClientMetrics(registry))

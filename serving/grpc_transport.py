@@ -7,6 +7,7 @@ and for the channel's options https://grpc.github.io/grpc/core/group__grpc__arg_
 """
 
 from collections.abc import Awaitable
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -27,7 +28,7 @@ from tensorflow_serving.apis import (
 from serving.client_settings import ClientSettings
 from serving.serving_error import INVALID_ARGUMENT, Target
 from serving.signatures import DTYPES, STRING, Answer, Array, Arrays, Signature, Signatures, TensorSpec, VersionState
-from serving.string_tensors import each, from_bytes, to_bytes
+from serving.string_tensors import all_to_bytes, each, from_bytes
 from serving.tls import tls_context
 
 SIGNATURE_DEF = "signature_def"
@@ -52,17 +53,15 @@ class GrpcTransport:
     def __init__(self, target: str, settings: ClientSettings, *, tls: bool):
         self._target, self._options = target, _options(settings)
         self._credentials = _credentials(settings) if tls else None
-        self._opened: grpc.aio.Channel | None = None
 
     async def predict(
         self, target: Target, name: str, signature: Signature, inputs: Arrays, timeout_seconds: float
     ) -> Answer:
         """Ask a signature once; see `Transport`."""
-        request = predict_pb2.PredictRequest(
-            model_spec=_model_spec(target, name), inputs={one: to_tensor(array) for one, array in inputs.items()}
-        )
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel())
-        answer = await _answer(target, stub.Predict(request, timeout=timeout_seconds))
+        request = predict_pb2.PredictRequest(model_spec=_model_spec(target, name))
+        for one, array in inputs.items():
+            to_tensor(array, request.inputs[one])
+        answer = await _answer(target, self._predictions.Predict(request, timeout=timeout_seconds))
         version = answer.model_spec.version.value if answer.model_spec.HasField("version") else target.version
         return Answer({one: _to_array(one, tensor) for one, tensor in answer.outputs.items()}, version)
 
@@ -71,8 +70,7 @@ class GrpcTransport:
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=_model_spec(target), metadata_field=[SIGNATURE_DEF]
         )
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel())
-        answer = await _answer(target, stub.GetModelMetadata(request, timeout=timeout_seconds))
+        answer = await _answer(target, self._predictions.GetModelMetadata(request, timeout=timeout_seconds))
         found = get_model_metadata_pb2.SignatureDefMap()
         if not answer.metadata[SIGNATURE_DEF].Unpack(found):
             raise target.unexpected("metadata without signatures")
@@ -84,7 +82,7 @@ class GrpcTransport:
     async def status(self, target: Target, timeout_seconds: float) -> list[VersionState]:
         """Ask which versions there are."""
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=_model_spec(target))
-        stub = model_service_pb2_grpc.ModelServiceStub(self._channel())
+        stub = model_service_pb2_grpc.ModelServiceStub(self._channel)
         answer = await _answer(target, stub.GetModelStatus(request, timeout=timeout_seconds))
         return [
             VersionState(
@@ -98,17 +96,18 @@ class GrpcTransport:
 
     async def close(self) -> None:
         """Close the channel."""
-        if self._opened is not None:
-            await self._opened.close()
+        if "_channel" in vars(self):
+            await self._channel.close()
 
+    @cached_property  # made when used: a channel belongs to the event loop that it is made in
     def _channel(self) -> Any:
-        if self._opened is None:  # here and not before: a channel belongs to the event loop that it is made in
-            self._opened = (
-                grpc.aio.insecure_channel(self._target, self._options)
-                if self._credentials is None
-                else grpc.aio.secure_channel(self._target, self._credentials, self._options)
-            )
-        return self._opened
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._target, self._options)
+        return grpc.aio.secure_channel(self._target, self._credentials, self._options)
+
+    @cached_property
+    def _predictions(self) -> Any:
+        return prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
 
 def _options(settings: ClientSettings) -> list[tuple[str, int | str]]:
@@ -163,18 +162,20 @@ def _specs(tensors: Any) -> dict[str, TensorSpec]:
     }
 
 
-def to_tensor(array: npt.NDArray[Any]) -> Any:
+def to_tensor(array: npt.NDArray[Any], into: Any = None) -> Any:
     """A TensorProto: numbers as `tensor_content`, strings as `string_val`.
 
     Args:
         array: of a type in `signatures.DTYPES`; objects are `str` or `bytes`.
+        into: an empty TensorProto to fill, e.g. of a request, which copies what it is given; None: a new one.
     """
     is_string = array.dtype == object
-    tensor = tensor_pb2.TensorProto(dtype=ENUMS[STRING if is_string else array.dtype.name])
+    tensor = tensor_pb2.TensorProto() if into is None else into
+    tensor.dtype = ENUMS[STRING if is_string else array.dtype.name]
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
     if is_string:
-        tensor.string_val.extend(to_bytes(one) for one in array.flat)
+        tensor.string_val.extend(all_to_bytes(array))
     else:
         tensor.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     return tensor

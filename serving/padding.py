@@ -1,7 +1,7 @@
 """Rows of different lengths as one array, filled up with what means nothing to the model."""
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -19,26 +19,19 @@ def pad_right(rows: Sequence[Sequence[Any]], fill: Any, dtype: npt.DTypeLike) ->
     Returns:
         `[batch, longest]`, at least one column wide: JSON cannot say what is in an empty list.
     """
-    array, held = _filled(rows, fill, dtype)
-    array[held] = _flat(rows, dtype)
-    return array
+    width = _width(rows)
+    return _array((chain(row, repeat(fill, width - len(row))) for row in rows), len(rows), width, dtype)
 
 
 def pad_left(rows: Sequence[Sequence[Any]], fill: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """The same, filled up at their beginning, so that all rows end in the last column."""
-    array, held = _filled(rows, fill, dtype)
-    array[held[:, ::-1]] = _flat(rows, dtype)
-    return array
+    width = _width(rows)
+    return _array((chain(repeat(fill, width - len(row)), row) for row in rows), len(rows), width, dtype)
 
 
-def _filled(
-    rows: Sequence[Sequence[Any]], fill: Any, dtype: npt.DTypeLike
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """All cells, and which of them hold data when rows begin in the first column."""
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    width = int(max(1, lengths.max(initial=0)))
-    return np.full((len(rows), width), fill, dtype), np.arange(width) < lengths[:, None]  # [batch, width]
+def _width(rows: Sequence[Sequence[Any]]) -> int:
+    return max(1, max(map(len, rows), default=0))
 
 
-def _flat(rows: Sequence[Sequence[Any]], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    return np.array(list(chain.from_iterable(rows)), dtype)
+def _array(rows: Iterable[Iterable[Any]], batch: int, width: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    return np.fromiter(chain.from_iterable(rows), dtype, batch * width).reshape(batch, width)

@@ -41,12 +41,6 @@ CODES = {
     HTTPStatus.GATEWAY_TIMEOUT: DEADLINE_EXCEEDED,
 }
 """gRPC's names of HTTP's codes, as TensorFlow Serving maps them."""
-RETRYABLE = (
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-)
 SHOWN = 500  # characters of an error page
 
 
@@ -150,9 +144,7 @@ def _failure(target: Target, answer: httpx.Response) -> ServingError:
     except (ValueError, KeyError, TypeError):  # a proxy's page
         message = answer.text.strip()[:SHOWN]
     code = CODES.get(HTTPStatus(answer.status_code), "UNKNOWN") if answer.status_code in list(HTTPStatus) else "UNKNOWN"
-    return target.error(
-        code, f"HTTP {answer.status_code}: {message or answer.reason_phrase}", retryable=answer.status_code in RETRYABLE
-    )
+    return target.error(code, f"HTTP {answer.status_code}: {message or answer.reason_phrase}")
 
 
 def _specs(signature: dict[str, Any], side: str) -> dict[str, TensorSpec]:

@@ -7,7 +7,7 @@ or an answer contradicts it. Callers that miss at the same time wait for one fet
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from serving.serving_error import Target
+from serving.serving_error import DeadlineExceeded, Target
 from serving.signatures import Signatures
 
 
@@ -16,10 +16,10 @@ class SignatureCache:
 
     Args:
         ttl_seconds: how long they are believed.
-        fetch: asks the server.
+        fetch: asks the server, in so many seconds.
     """
 
-    def __init__(self, ttl_seconds: float, fetch: Callable[[Target], Awaitable[Signatures]]):
+    def __init__(self, ttl_seconds: float, fetch: Callable[[Target, float], Awaitable[Signatures]]):
         self._ttl_seconds, self._fetch = ttl_seconds, fetch
         self._fetching: dict[Target, asyncio.Future[Signatures]] = {}
         self._held: dict[Target, tuple[float, Signatures]] = {}
@@ -33,17 +33,25 @@ class SignatureCache:
         """Believe nothing of a target."""
         self._held.pop(target, None)
 
-    async def fetched(self, target: Target) -> Signatures:
-        """Ask the server, or wait for the answer to somebody who is asking."""
-        fetching = self._fetching.get(target)
-        if fetching is None:
-            fetching = self._fetching[target] = asyncio.ensure_future(self._store(target))
-            fetching.add_done_callback(lambda done: self._finished(target, done))
-        # shielded: a caller that gives up leaves the fetch to the others
-        return await asyncio.shield(fetching)
+    async def fetched(self, target: Target, timeout_seconds: float) -> Signatures:
+        """Ask the server, or wait for the answer to somebody who is asking.
 
-    async def _store(self, target: Target) -> Signatures:
-        signatures = await self._fetch(target)
+        Args:
+            target: which model.
+            timeout_seconds: the time for asking.
+        """
+        # shielded: a caller that gives up leaves the fetch to the others
+        while (others := self._fetching.get(target)) is not None:
+            try:
+                return await asyncio.shield(others)
+            except DeadlineExceeded:
+                pass  # that was the other's deadline, this caller's may be later
+        own = self._fetching[target] = asyncio.ensure_future(self._store(target, timeout_seconds))
+        own.add_done_callback(lambda done: self._finished(target, done))
+        return await asyncio.shield(own)
+
+    async def _store(self, target: Target, timeout_seconds: float) -> Signatures:
+        signatures = await self._fetch(target, timeout_seconds)
         self._held[target] = (asyncio.get_running_loop().time() + self._ttl_seconds, signatures)
         return signatures
 

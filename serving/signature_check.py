@@ -60,25 +60,29 @@ def check_inputs(target: Target, name: str, signature: Signature, inputs: Mappin
 
 
 def _array(target: Target, where: str, given: npt.ArrayLike, wanted: TensorSpec) -> Array:
-    array: npt.NDArray[Any]
-    ragged = target.invalid(f"{where}: given rows of different lengths, wanted {wanted}")
+    array: npt.NDArray[Any] | None
     try:
         # strings as objects from the start: NumPy's own strings lose zeros at their end
         array = np.asarray(given, object if wanted.dtype == STRING else None)
     except ValueError:
-        raise ragged from None
-    if array.dtype == object and any(isinstance(one, list | tuple) for one in array.flat):
-        raise ragged
-    if not wanted.fits(array.shape):
-        raise target.invalid(f"{where}: given {_described(array)}, wanted {wanted}")
-    converted = _strings(array) if wanted.dtype == STRING else _numbers(array, wanted.dtype)
+        array = None
+    if array is None or any(issubclass(kind, list | tuple) for kind in _kinds(array)):
+        raise target.invalid(f"{where}: given rows of different lengths, wanted {wanted}")
+    converted = None
+    if wanted.fits(array.shape):
+        converted = _strings(array) if wanted.dtype == STRING else _numbers(array, wanted.dtype)
     if converted is None:
         raise target.invalid(f"{where}: given {_described(array)}, wanted {wanted}")
     return converted
 
 
+def _kinds(array: Array) -> set[type]:
+    """The classes of an array's objects: few, however many objects there are."""
+    return set(map(type, array.ravel().tolist())) if array.dtype == object else set()
+
+
 def _strings(array: Array) -> Array | None:
-    return array if all(isinstance(one, str | bytes) for one in array.flat) else None
+    return array if all(issubclass(kind, str | bytes) for kind in _kinds(array)) else None
 
 
 def _numbers(array: Array, name: str) -> Array | None:
@@ -86,6 +90,8 @@ def _numbers(array: Array, name: str) -> Array | None:
         wanted = np.dtype(name)
     except TypeError:  # a type that NumPy has not
         return None
+    if array.dtype == wanted:
+        return array
     if array.size and array.dtype.kind not in CONVERTIBLE[wanted.kind]:
         return None
     with np.errstate(over="ignore"):
@@ -97,9 +103,7 @@ def _numbers(array: Array, name: str) -> Array | None:
 
 
 def _described(array: Array) -> str:
-    text = array.dtype.kind == "U" or (
-        array.dtype == object and all(isinstance(one, str | bytes) for one in array.flat)
-    )
+    text = array.dtype.kind == "U" or (array.dtype == object and _strings(array) is not None)
     kind = STRING if text else array.dtype.name
     # the range says why numbers do not fit; text is not shown, it may be a person's
     numbers = array.size and array.dtype.kind in "iuf"

@@ -16,7 +16,16 @@ BYTES_SUFFIX = "_bytes"
 
 def to_bytes(value: str | bytes) -> bytes:
     """What TensorFlow sees of a string."""
-    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+
+
+def all_to_bytes(array: npt.NDArray[Any]) -> list[bytes]:
+    """What TensorFlow sees of an array, row by row."""
+    values = array.ravel().tolist()
+    try:
+        return list(map(str.encode, values))  # the usual text, quickly
+    except (TypeError, UnicodeEncodeError):
+        return [to_bytes(one) for one in values]
 
 
 def from_bytes(name: str, value: bytes) -> str | bytes:

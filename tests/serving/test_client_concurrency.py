@@ -1,14 +1,20 @@
 """Many calls at once over one connection, threads, and a process without TensorFlow."""
 
 import asyncio
+import gc
 import subprocess
 import sys
+import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.client import AsyncClient, ClientSettings, History
+from serving.client import AsyncClient, Client, ClientSettings, History
+from tests.serving.fake_serving import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_TENSORFLOW = """
@@ -77,8 +83,49 @@ def test_closing_ends_calls_that_wait(fake, client):
         while fake.count() < 2:
             pass
         client.close()
-        assert waiting.exception(timeout=10) is not None
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            waiting.result(timeout=10)
     held.set()
+
+
+def test_closing_ends_calls_that_wait_in_an_event_loop(fake, address):
+    async def main():
+        client = AsyncClient(address, registry=CollectorRegistry())
+        held = fake.hold(times=1)
+        waiting = asyncio.ensure_future(client.predict("half_plus_two", {"x": [1]}))
+        while not fake.count():
+            await asyncio.sleep(0.01)
+        await client.close()
+        held.set()
+        for call in (waiting, client.predict("half_plus_two", {"x": [1]}), client.status("half_plus_two")):
+            with pytest.raises(RuntimeError, match="the client is closed") as raised:
+                await call
+            assert type(raised.value) is RuntimeError
+
+    asyncio.run(main())
+
+
+def test_cancelling_a_call_is_no_error_of_a_closed_client(fake, address):
+    async def main():
+        client = AsyncClient(address, registry=CollectorRegistry())
+        held = fake.hold(times=1)
+        waiting = asyncio.ensure_future(client.predict("half_plus_two", {"x": [1]}))
+        while not fake.count():
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await client.close()
+        held.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+
+
+def test_another_event_loop_is_refused(fake, address):
+    client = AsyncClient(address, registry=CollectorRegistry())
+    asyncio.run(client.status("half_plus_two"))
+    with pytest.raises(RuntimeError, match="the client belongs to another event loop; make an AsyncClient in each"):
+        asyncio.run(client.status("half_plus_two"))
 
 
 def test_clients_share_the_metrics_of_a_registry(fake, address):
@@ -93,6 +140,25 @@ def test_clients_share_the_metrics_of_a_registry(fake, address):
     labels = {"model": "recommender", "method": "recommend", "code": "OK"}
     transport = "rest" if address.startswith("http") else "grpc"
     assert registry.get_sample_value("supplytower_client_requests_total", labels | {"transport": transport}) == 2
+
+
+def test_a_client_that_nobody_closes_leaves_no_thread_and_no_registry(fake, address):
+    def threads():
+        return sum(one.name == "supplytower-client" for one in threading.enumerate())
+
+    def forget():
+        registry = CollectorRegistry()
+        Client(address, registry=registry).status("half_plus_two")
+        return weakref.ref(registry)
+
+    before = threads()
+    registries = [forget() for _ in range(3)]
+    gc.collect()
+    assert [one() for one in registries] == [None] * 3
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while threads() > before and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert threads() == before
 
 
 def test_over_rest_no_tensorflow_is_needed(fake, running):

@@ -1,6 +1,7 @@
 """Inputs against signatures: what is converted, what is refused and in which words; signatures that change."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from serving.client import (
     AsyncClient,
     ClientSettings,
+    DeadlineExceeded,
     InvalidRequest,
     Signature,
     Signatures,
@@ -213,13 +215,13 @@ def test_callers_that_miss_together_wait_for_one_fetch_and_outlive_each_other():
     async def main():
         fetches, release = [], asyncio.Event()
 
-        async def fetch(target):
+        async def fetch(target, timeout_seconds):
             fetches.append(target)
             await release.wait()
             return Signatures(1, {})
 
         cache = SignatureCache(60, fetch)
-        waiting = [asyncio.ensure_future(cache.fetched(TARGET)) for _ in range(5)]
+        waiting = [asyncio.ensure_future(cache.fetched(TARGET, 1)) for _ in range(5)]
         await asyncio.sleep(0)
         waiting[0].cancel()  # the one that asked first gives up
         await asyncio.sleep(0)
@@ -229,6 +231,31 @@ def test_callers_that_miss_together_wait_for_one_fetch_and_outlive_each_other():
         return fetches
 
     assert asyncio.run(main()) == [TARGET]
+
+
+def test_a_calls_own_deadline_is_the_fetchs_too(fake, make_client):
+    client = make_client(timeout_seconds=0.1)
+    held = fake.hold(times=1, method="metadata")
+    threading.Timer(0.3, held.set).start()
+    assert client.predict("half_plus_two", {"x": [1]}, version=1, timeout_seconds=10)["y"].tolist() == [2.5]
+    assert fake.count("metadata") == 1
+
+
+def test_who_waits_for_anothers_fetch_outlives_its_deadline(fake, address):
+    async def main():
+        async with AsyncClient(address) as client:
+            held = fake.hold(times=1, method="metadata")  # the first fetch is never answered, the next is
+            hasty, patient = await asyncio.gather(
+                *(client.predict("half_plus_two", {"x": [1]}, version=1, timeout_seconds=s) for s in (0.2, 10)),
+                return_exceptions=True,
+            )
+            held.set()
+            return hasty, patient
+
+    hasty, patient = asyncio.run(main())
+    assert type(hasty) is DeadlineExceeded
+    assert patient["y"].tolist() == [2.5]
+    assert fake.count("metadata") == 2
 
 
 def test_a_failed_fetch_is_not_remembered(fake, address):
