@@ -11,8 +11,9 @@ Reference: https://www.tensorflow.org/tfx/serving/serving_config
 
 import getpass
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from google.protobuf import text_format
@@ -76,15 +77,22 @@ def set_labels(models: Path, model: str, labelled: dict[str, int], base_path: st
         models: the models folder.
         model: the model's name.
         labelled: version of each label; these versions are served.
-        base_path: the models folder as the server sees it, e.g. `/models` in a container; if None what was said before,
-            else this machine's path.
+        base_path: the models folder as the server sees it, e.g. `/models` in a container, for every model in it; if
+            None what was said before, of this model or of the others, else this machine's path.
+
+    Raises:
+        InputError: if the model is new and the others are said to be in several folders.
     """
     server = _read(models)
     before = [config.base_path for config in server.model_config_list.config if config.name == model]
     others = [config for config in server.model_config_list.config if config.name != model]
+    neighbours = [config for config in others if versions(models, PurePosixPath(config.base_path).name)]
+    if base_path:
+        for config in neighbours:
+            config.base_path = f"{base_path}/{PurePosixPath(config.base_path).name}"
     own = model_server_config_pb2.ModelConfig(
         name=model,
-        base_path=before[0] if before and not base_path else f"{base_path or models.resolve()}/{model}",
+        base_path=before[0] if before and not base_path else f"{base_path or _folder(models, neighbours)}/{model}",
         model_platform="tensorflow",
         version_labels=labelled,
     )
@@ -92,6 +100,17 @@ def set_labels(models: Path, model: str, labelled: dict[str, int], base_path: st
     del server.model_config_list.config[:]
     server.model_config_list.config.extend(sorted([*others, own], key=lambda config: config.name))
     atomic.write_text(models / MODELS_CONFIG, text_format.MessageToString(server))
+
+
+def _folder(models: Path, configs: Sequence[Any]) -> str:
+    """The models folder as the server sees it, by what is said of the models in it."""
+    said = sorted({str(PurePosixPath(config.base_path).parent) for config in configs})
+    if len(said) > 1:
+        raise InputError(
+            f"{models / MODELS_CONFIG}: models are in {' and in '.join(said)}, but a server sees this folder in one "
+            "place; say which with --base-path"
+        )
+    return said[0] if said else str(models.resolve())
 
 
 def log_move(models: Path, entry: dict[str, Any]) -> None:

@@ -4,16 +4,16 @@ The model server is a process of its own, as in production. It is up before the 
 gateway has finished what was under way.
 """
 
+import os
+import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from subprocess import PIPE
 
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
@@ -21,8 +21,9 @@ from data_pipelines.schema import InputError
 from serving.gateway import structured_log
 from serving.gateway.main import add_options, build, require_keys, serve
 from serving.gateway.settings import GatewaySettings
+from serving.model_server.parent import READY
 
-START_SECONDS, GRACE_SECONDS = 120.0, 20.0
+GRACE_SECONDS = 20.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +58,10 @@ def _main(argv: Sequence[str] | None) -> int:
 
 @contextmanager
 def model_server(models: Path, grpc_port: int, rest_port: int, **settings: float) -> Iterator[str]:
-    """The local model server in a process of its own; gives its address once it serves.
+    """The local model server in a process of its own; gives its address once it serves, and stops it.
+
+    The server stops with this process, however that ends. If the server ends first the block is interrupted, as by
+    Ctrl-C.
 
     Args:
         models: the models folder.
@@ -66,42 +70,56 @@ def model_server(models: Path, grpc_port: int, rest_port: int, **settings: float
         settings: further ones of the server.
 
     Raises:
-        InputError: if it ends before it serves; it has said why.
+        InputError: if it has ended, before or while it served.
     """
-    grpc_port, rest_port = grpc_port or _free_port(), rest_port or _free_port()
-    command = [sys.executable, "-m", "serving.model_server.main", "--models", str(models)]
-    settings |= {"grpc_port": grpc_port, "rest_port": rest_port}
-    chosen = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    settings |= {"grpc_port": grpc_port or _free_port(), "rest_port": rest_port or _free_port()}
+    command = [sys.executable, "-m", "serving.model_server.main", "--with-parent", "--models", str(models)]
+    command += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     # a session of its own: Ctrl-C stops the gateway first, which still needs the models for what is under way
-    process = subprocess.Popen([*command, *chosen], start_new_session=True)
-    try:
-        _wait(process, f"127.0.0.1:{grpc_port}")
-        yield f"grpc://127.0.0.1:{grpc_port}"
-    finally:
-        process.terminate()
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, start_new_session=True) as process:
+        stopping = threading.Event()
+        watch = threading.Thread(target=_interrupt_at_end, args=(process, stopping), daemon=True)
         try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            address = _address(process)
+            watch.start()
+            yield f"grpc://{address}"
+        except KeyboardInterrupt:
+            if process.poll() is None:
+                raise
+        finally:
+            ended = process.poll()
+            stopping.set()
+            _stop(process)
+        if ended is not None:
+            raise _ended(ended)
 
 
-def _wait(process: subprocess.Popen[bytes], address: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    with grpc.insecure_channel(address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise InputError(f"the model server has ended with status {process.returncode}; see above")
-            try:
-                answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
-            except grpc.RpcError:
-                time.sleep(0.1)
-                continue
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                return
-            time.sleep(0.1)
-    raise InputError(f"the model server does not serve after {START_SECONDS:.0f} seconds")
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(READY):
+            return line.removeprefix(READY).strip()
+    raise _ended(process.wait())
+
+
+def _ended(status: int) -> InputError:
+    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    return InputError(f"the model server has ended {how}; see what it said above")
+
+
+def _interrupt_at_end(process: subprocess.Popen[str], stopping: threading.Event) -> None:
+    process.wait()
+    if not stopping.is_set():
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:

@@ -23,6 +23,7 @@ SERVER_FLAGS = {
     "enable_per_model_batching_parameters",
     "batching_parameters_file",
     "monitoring_config_file",
+    "grpc_channel_arguments",
 }
 """Of tensorflow_model_server, https://github.com/tensorflow/serving/blob/master/tensorflow_serving/model_servers/main.cc"""
 BATCHING_FIELDS = {
@@ -104,6 +105,19 @@ def test_tensorflow_serving_is_started_with_flags_that_it_has():
         assert flags["model_config_file"].endswith(MODELS_CONFIG)
 
 
+def test_pods_that_are_added_get_requests():
+    containers = [one for pod in pods() for one in pod["containers"] if one["image"].startswith("tensorflow/serving")]
+    for flags in (server_flags(one["args"]) for one in containers):
+        # clients look a name up again only when a connection ends
+        assert int(flags["grpc_channel_arguments"].removeprefix("grpc.max_connection_age_ms=")) <= 5 * 60_000
+
+
+def test_nothing_that_speaks_plain_text_is_published_to_other_machines():
+    published = [port for service in compose()["services"].values() for port in service.get("ports", ())]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
 def test_compose_mounts_files_that_exist_and_depends_on_services_that_do():
     found = compose()
     for service in found["services"].values():
@@ -122,8 +136,21 @@ def test_compose_mounts_files_that_exist_and_depends_on_services_that_do():
 
 def test_the_image_of_the_gateway_is_built_from_files_that_exist():
     text = (DEPLOY / "gateway.Dockerfile").read_text(encoding="utf-8")
-    for line in re.findall(r"^COPY (.+) \S+$", text, flags=re.MULTILINE):
-        assert all((DEPLOY.parent / name).exists() for name in line.split())
+    copied = {name for line in re.findall(r"^COPY (.+) \S+$", text, flags=re.MULTILINE) for name in line.split()}
+    assert all((DEPLOY.parent / name).exists() for name in copied)
+    first, *others = [
+        line for line in (DEPLOY.parent / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] != "#"
+    ]
+    assert first == "*"  # nothing goes to the builder, keys and data least of all, but what is copied
+    assert {line.removeprefix("!") for line in others if line.startswith("!")} == copied
+
+
+def test_the_readme_puts_exports_and_keys_where_neither_images_nor_git_take_them():
+    text = (DEPLOY.parent / "README.md").read_text(encoding="utf-8")
+    folders = set(re.findall(r"--models ([\w/]+)(?=\s)|MODELS=\$PWD/(\S+)|\$PWD/(\S+):/models", text))
+    assert {"".join(found) for found in folders} == {"build/models"}
+    assert {Path(found).parts[0] for found in re.findall(r"--file (\S+)", text)} == {"keys"}
+    assert {"build/", "/keys/"} <= set((DEPLOY.parent / ".gitignore").read_text(encoding="utf-8").splitlines())
 
 
 @pytest.mark.parametrize("text", [(DEPLOY / "batching.config").read_text(encoding="utf-8"), BATCHED])

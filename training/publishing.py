@@ -77,7 +77,11 @@ def run_export(
     parser.add_argument("--run", type=Path, required=True, help=f"folder written by `supplytower train {trained_by}`")
     parser.add_argument("--models", type=Path, required=True, help="folder of exported models; created if need be")
     parser.add_argument("--data", type=Path, help="the data folder of the run (default: where it was in training)")
-    parser.add_argument("--base-path", metavar="PATH", help="MODELS as the server sees it, e.g. /models in a container")
+    parser.add_argument(
+        "--base-path",
+        metavar="PATH",
+        help="MODELS as the server sees it, e.g. /models in a container; kept from then on",
+    )
     parser.add_argument("--promote", action="store_true", help="make the version stable whatever its validation figure")
     arguments = parser.parse_args(argv)
     tf.config.set_visible_devices([], "GPU")  # a server's CPU kernels decide, and so does this command

@@ -3,6 +3,7 @@
 For development and tests. It speaks the official server's protocols, so what works here works there.
 """
 
+import argparse
 import logging
 import signal
 import threading
@@ -12,6 +13,7 @@ from types import FrameType
 
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
+from serving.model_server.parent import say_ready, stop_with_parent
 from serving.model_server.server import ModelServer
 from serving.model_server.settings import ModelServerSettings
 
@@ -36,7 +38,10 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--models", type=Path, required=True, help="folder that `supplytower export` writes to")
     parser.add_argument("--config", type=Path, help="YAML file with settings")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="one setting; may be repeated")
+    parser.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)  # for `serve all`
     arguments = parser.parse_args(argv)
+    if arguments.with_parent:
+        stop_with_parent()
     settings = resolve(ModelServerSettings, file=arguments.config, overrides=arguments.set)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.INFO)
@@ -46,6 +51,8 @@ def _main(argv: Sequence[str] | None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: _stop(number, frame, stopping))
     _greet(server, arguments.models)
+    if arguments.with_parent:
+        say_ready(server.grpc_address)
     stopping.wait()
     terminal.console.print("stopping: requests under way are finished first")
     server.stop()
