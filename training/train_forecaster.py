@@ -116,7 +116,7 @@ def train(
     board.close()
     terminal.console.print(
         f"best validation {config.monitor} {-state.best:.4f} after round {state.best_round}; the model is in {out}\n"
-        f"next: supplytower export forecaster --run {out} --models models\n"
+        f"next: supplytower export forecaster --run {out} --models build/models\n"
         f"      supplytower backtest --data {data} --out backtest\n"
         f"      tensorboard --logdir {out}",
         soft_wrap=True,

@@ -119,7 +119,7 @@ def train(
     with atomic.replace_file(out / runs.MODEL) as temporary:  # the sign that the run is finished comes last
         recommender.save(temporary)
     following = (
-        f"supplytower export recommender --run {out} --models models"
+        f"supplytower export recommender --run {out} --models build/models"
         if config.final
         else f"supplytower evaluate recommender --run {out} --data {data}"
     )
