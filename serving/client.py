@@ -90,11 +90,8 @@ class Client:
     ):
         self._client = AsyncClient(address, settings, popular=popular, registry=registry)
         self._thread = EventLoopThread("supplytower-client")
-<<<<<<< HEAD
-=======
         # of a client that nobody closes, the thread ends with it
         weakref.finalize(self, self._thread.close, self._client.close, wait=False).atexit = False
->>>>>>> fix_cl
 
     predict = _blocking(AsyncClient.predict)
     metadata = _blocking(AsyncClient.metadata)
