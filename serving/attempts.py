@@ -8,7 +8,7 @@ from typing import TypeVar
 from serving.client_metrics import ClientMetrics
 from serving.client_settings import ClientSettings
 from serving.hedging import first_answer
-from serving.retry import RetryPolicy
+from serving.retry import RetryBudget, RetryPolicy
 from serving.serving_error import DEADLINE_EXCEEDED, ServingError, Target
 
 T = TypeVar("T")
@@ -26,7 +26,12 @@ class Attempts:
 
     def __init__(self, settings: ClientSettings, metrics: ClientMetrics, transport: str):
         self._settings, self._metrics, self._transport = settings, metrics, transport
-        self._policy = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.max_backoff_seconds)
+        self._policy = RetryPolicy(
+            settings.max_attempts,
+            settings.backoff_seconds,
+            settings.max_backoff_seconds,
+            RetryBudget(settings.retry_tokens, settings.retry_refund),
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -107,7 +112,7 @@ class Call:
             return await request(self.seconds_left())
 
         async def hedged() -> T:
-            if self._hedge_after_seconds is None:
+            if self._hedge_after_seconds is None or not self._policy.budget.allows:
                 return await once()
             return await first_answer(once, self._hedge_after_seconds, self._metrics.hedges.labels(*self._labels).inc)
 

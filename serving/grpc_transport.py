@@ -33,6 +33,7 @@ from serving.tls import tls_context
 
 SIGNATURE_DEF = "signature_def"
 TOO_LARGE = "larger than max"  # in gRPC's own words; sending again would not help
+PUSHBACK = "grpc-retry-pushback-ms"
 ENUMS = {name: types_pb2.DataType.Value(enum) for enum, name in DTYPES.items()}
 
 
@@ -149,7 +150,18 @@ async def _answer(target: Target, call: Awaitable[Any]) -> Any:
         details = error.details() or "no details"
         if TOO_LARGE in details:
             raise target.error(INVALID_ARGUMENT, f"{details}; see the setting max_message_bytes") from error
-        raise target.error(error.code().name, details) from error
+        raise target.error(error.code().name, details, retry_after_seconds=_pushback(error)) from error
+
+
+def _pushback(error: grpc.aio.AioRpcError) -> float | None:
+    """What the server says of sending again; None: not to.
+
+    https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
+    """
+    given = dict(error.trailing_metadata() or ()).get(PUSHBACK)
+    if given is None:
+        return 0.0
+    return int(given) / 1000 if str(given).isdecimal() else None
 
 
 def _specs(tensors: Any) -> dict[str, TensorSpec]:
