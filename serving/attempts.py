@@ -108,15 +108,15 @@ class Call:
             ServingError: the last attempt's.
         """
 
-        async def once() -> T:
-            return await request(self.seconds_left())
+        def once() -> Awaitable[T]:
+            return request(self.seconds_left())
 
-        async def hedged() -> T:
+        def attempt() -> Awaitable[T]:
             if self._hedge_after_seconds is None or not self._policy.budget.allows:
-                return await once()
-            return await first_answer(once, self._hedge_after_seconds, self._metrics.hedges.labels(*self._labels).inc)
+                return once()
+            return first_answer(once, self._hedge_after_seconds, self._metrics.hedges.labels(*self._labels).inc)
 
-        return await self._policy.run(hedged, self._deadline, self._failed)
+        return await self._policy.run(attempt, self._deadline, self._failed)
 
     def _failed(self, error: ServingError, again: bool) -> None:
         self.last_failure = error

@@ -67,7 +67,7 @@ def _array(target: Target, where: str, given: npt.ArrayLike, wanted: TensorSpec)
     except ValueError:
         array = None
     kinds = set() if array is None else _kinds(array)
-    if array is None or any(issubclass(kind, list | tuple) for kind in kinds):
+    if array is None or any(issubclass(kind, (list, tuple)) for kind in kinds):
         raise target.invalid(f"{where}: given rows of different lengths, wanted {wanted}")
     converted = None
     if wanted.fits(array.shape):
@@ -83,7 +83,7 @@ def _kinds(array: Array) -> set[type]:
 
 
 def _is_text(kinds: set[type]) -> bool:
-    return all(issubclass(kind, str | bytes) for kind in kinds)
+    return all(issubclass(kind, (str, bytes)) for kind in kinds)
 
 
 def _numbers(array: Array, name: str) -> Array | None:
