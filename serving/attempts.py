@@ -8,7 +8,7 @@ from typing import TypeVar
 from serving.client_metrics import ClientMetrics
 from serving.client_settings import ClientSettings
 from serving.hedging import first_answer
-from serving.retry import RetryPolicy
+from serving.retry import RetryBudget, RetryPolicy
 from serving.serving_error import DEADLINE_EXCEEDED, ServingError, Target
 
 T = TypeVar("T")
@@ -26,7 +26,12 @@ class Attempts:
 
     def __init__(self, settings: ClientSettings, metrics: ClientMetrics, transport: str):
         self._settings, self._metrics, self._transport = settings, metrics, transport
-        self._policy = RetryPolicy(settings.max_attempts, settings.backoff_seconds, settings.max_backoff_seconds)
+        self._policy = RetryPolicy(
+            settings.max_attempts,
+            settings.backoff_seconds,
+            settings.max_backoff_seconds,
+            RetryBudget(settings.retry_tokens, settings.retry_refund),
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -103,15 +108,15 @@ class Call:
             ServingError: the last attempt's.
         """
 
-        async def once() -> T:
-            return await request(self.seconds_left())
+        def once() -> Awaitable[T]:
+            return request(self.seconds_left())
 
-        async def hedged() -> T:
-            if self._hedge_after_seconds is None:
-                return await once()
-            return await first_answer(once, self._hedge_after_seconds, self._metrics.hedges.labels(*self._labels).inc)
+        def attempt() -> Awaitable[T]:
+            if self._hedge_after_seconds is None or not self._policy.budget.allows:
+                return once()
+            return first_answer(once, self._hedge_after_seconds, self._metrics.hedges.labels(*self._labels).inc)
 
-        return await self._policy.run(hedged, self._deadline, self._failed)
+        return await self._policy.run(attempt, self._deadline, self._failed)
 
     def _failed(self, error: ServingError, again: bool) -> None:
         self.last_failure = error

@@ -18,6 +18,10 @@ class ClientSettings:
     """The longest wait before the second attempt, doubled before each further one; a wait is drawn from 0 up to it."""
     max_backoff_seconds: float = 1.0
     """The longest wait between two attempts."""
+    retry_tokens: float = 100.0
+    """Of all calls: a failure that may pass spends one; when half is spent, nothing is sent again; 0: never."""
+    retry_refund: float = 0.1
+    """How much of a token an answer gives back: the share of requests that is sent again while failures go on."""
     hedge_after_seconds: float | None = None
     """When an attempt has no answer after this time, it is sent once more and the first answer counts; null: never."""
     connect_timeout_seconds: float = 1.0
@@ -40,7 +44,7 @@ class ClientSettings:
     def __post_init__(self) -> None:
         for name in ("timeout_seconds", "connect_timeout_seconds", "keepalive_seconds", "max_message_bytes"):
             self._require(name, getattr(self, name) > 0, "above 0")
-        for name in ("backoff_seconds", "max_backoff_seconds", "signature_ttl_seconds"):
+        for name in ("backoff_seconds", "max_backoff_seconds", "signature_ttl_seconds", "retry_tokens", "retry_refund"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("max_attempts", "max_connections"):
             self._require(name, getattr(self, name) >= 1, "at least 1")

@@ -235,7 +235,7 @@ def _strings(values: Sequence[str]) -> npt.NDArray[Any]:
 def _seconds(target: Target, name: str, rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
     kinds = {type(one) for row in rows for one in row}
     try:
-        if all(issubclass(kind, int | np.integer) for kind in kinds):
+        if all(issubclass(kind, (int, np.integer)) for kind in kinds):
             return pad_right(rows, TIME_PADDING, np.int64)
     except OverflowError:
         pass

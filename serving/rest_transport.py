@@ -4,6 +4,8 @@ Reference: https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -144,7 +146,20 @@ def _failure(target: Target, answer: httpx.Response) -> ServingError:
     except (ValueError, KeyError, TypeError):  # a proxy's page
         message = answer.text.strip()[:SHOWN]
     code = CODES.get(HTTPStatus(answer.status_code), "UNKNOWN") if answer.status_code in list(HTTPStatus) else "UNKNOWN"
-    return target.error(code, f"HTTP {answer.status_code}: {message or answer.reason_phrase}")
+    return target.error(
+        code, f"HTTP {answer.status_code}: {message or answer.reason_phrase}", retry_after_seconds=_retry_after(answer)
+    )
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """Seconds, or until a date: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after."""
+    given = answer.headers.get("Retry-After", "")
+    if given.isdecimal():
+        return float(given)
+    try:
+        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # absent or wrong, or a date without a zone
+        return 0.0
 
 
 def _specs(signature: dict[str, Any], side: str) -> dict[str, TensorSpec]:

@@ -2,8 +2,11 @@
 
     wait before attempt n + 1  ~  uniform(0, min(max_backoff, backoff · 2^(n - 1)))
 
-Full jitter spreads the clients of a server that comes back, where equal waits would bring them all at once.
+Full jitter spreads the clients of a server that comes back, where equal waits would bring them all at once. A server
+that names a wait is left alone for at least that long. A budget that all calls share keeps a server that is down or
+overloaded from being asked several times as much as usual.
 Reference: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+and https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs
 """
 
 import asyncio
@@ -17,6 +20,31 @@ from serving.serving_error import ServingError
 T = TypeVar("T")
 
 
+class RetryBudget:
+    """Whether failures are rare enough to send again: while less than half of the tokens is spent.
+
+    Args:
+        tokens: how many there are; a failure that may pass spends one.
+        refund: how much of one an answer gives back, which is the share of requests that may be sent again for long.
+    """
+
+    def __init__(self, tokens: float, refund: float):
+        self._tokens, self._refund, self._spent = tokens, refund, 0.0
+
+    @property
+    def allows(self) -> bool:
+        """Whether a request may be sent again now."""
+        return self._spent < self._tokens / 2
+
+    def answered(self) -> None:
+        """Count an answer."""
+        self._spent = max(0.0, self._spent - self._refund)
+
+    def failed(self) -> None:
+        """Count a failure that may pass."""
+        self._spent = min(self._tokens, self._spent + 1)
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """How often to send, and how long to wait in between.
@@ -25,12 +53,14 @@ class RetryPolicy:
         max_attempts: how often at most.
         backoff_seconds: the longest wait before the second attempt.
         max_backoff_seconds: the longest wait before any.
+        budget: of all calls together.
         uniform: draws a wait between two bounds.
     """
 
     max_attempts: int
     backoff_seconds: float
     max_backoff_seconds: float
+    budget: RetryBudget
     uniform: Callable[[float, float], float] = random.uniform
 
     def wait_seconds(self, attempts: int) -> float:
@@ -55,12 +85,16 @@ class RetryPolicy:
         while True:
             attempts += 1
             try:
-                return await attempt()
+                answer = await attempt()
+                self.budget.answered()
+                return answer
             except ServingError as error:
                 error.attempts = attempts
-                wait = self.wait_seconds(attempts)
+                if error.retryable:
+                    self.budget.failed()
+                wait = error.retry_after_seconds + self.wait_seconds(attempts)
                 in_time = asyncio.get_running_loop().time() + wait < deadline
-                again = error.retryable and attempts < self.max_attempts and in_time
+                again = error.retryable and attempts < self.max_attempts and in_time and self.budget.allows
                 on_failure(error, again)
                 if not again:
                     raise

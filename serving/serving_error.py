@@ -31,6 +31,8 @@ class ServingError(RuntimeError):
 
     attempts = 1
     """How often the request was sent."""
+    retry_after_seconds = 0.0
+    """How long the server asks to be left alone."""
 
     def __init__(
         self,
@@ -111,16 +113,18 @@ class Target:
         label = "" if self.label is None else f" label {self.label!r}"
         return f"model {self.model!r}{version}{label}"
 
-    def error(self, code: str, message: str, *, retryable: bool | None = None) -> ServingError:
+    def error(self, code: str, message: str, *, retry_after_seconds: float | None = 0.0) -> ServingError:
         """The error of a code, of the class that belongs to it.
 
         Args:
             code: gRPC's name.
             message: what happened.
-            retryable: whether to send again; None: as the code says.
+            retry_after_seconds: how long the server asks to be left alone; None: for ever.
         """
-        retry = code in RETRYABLE if retryable is None else retryable
-        return CLASSES.get(code, ServingError)(message, code, self.model, self.version, self.label, retry)
+        retryable = code in RETRYABLE and retry_after_seconds is not None
+        error = CLASSES.get(code, ServingError)(message, code, self.model, self.version, self.label, retryable)
+        error.retry_after_seconds = retry_after_seconds or 0.0
+        return error
 
     def invalid(self, message: str) -> ServingError:
         """A request that does not fit the model."""

@@ -66,11 +66,12 @@ def _array(target: Target, where: str, given: npt.ArrayLike, wanted: TensorSpec)
         array = np.asarray(given, object if wanted.dtype == STRING else None)
     except ValueError:
         array = None
-    if array is None or any(issubclass(kind, list | tuple) for kind in _kinds(array)):
+    kinds = set() if array is None else _kinds(array)
+    if array is None or any(issubclass(kind, (list, tuple)) for kind in kinds):
         raise target.invalid(f"{where}: given rows of different lengths, wanted {wanted}")
     converted = None
     if wanted.fits(array.shape):
-        converted = _strings(array) if wanted.dtype == STRING else _numbers(array, wanted.dtype)
+        converted = _numbers(array, wanted.dtype) if wanted.dtype != STRING else array if _is_text(kinds) else None
     if converted is None:
         raise target.invalid(f"{where}: given {_described(array)}, wanted {wanted}")
     return converted
@@ -81,8 +82,8 @@ def _kinds(array: Array) -> set[type]:
     return set(map(type, array.ravel().tolist())) if array.dtype == object else set()
 
 
-def _strings(array: Array) -> Array | None:
-    return array if all(issubclass(kind, str | bytes) for kind in _kinds(array)) else None
+def _is_text(kinds: set[type]) -> bool:
+    return all(issubclass(kind, (str, bytes)) for kind in kinds)
 
 
 def _numbers(array: Array, name: str) -> Array | None:
@@ -103,7 +104,7 @@ def _numbers(array: Array, name: str) -> Array | None:
 
 
 def _described(array: Array) -> str:
-    text = array.dtype.kind == "U" or (array.dtype == object and _strings(array) is not None)
+    text = array.dtype.kind == "U" or (array.dtype == object and _is_text(_kinds(array)))
     kind = STRING if text else array.dtype.name
     # the range says why numbers do not fit; text is not shown, it may be a person's
     numbers = array.size and array.dtype.kind in "iuf"

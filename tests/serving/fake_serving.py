@@ -41,11 +41,12 @@ PATIENCE_SECONDS = 10
 
 @dataclass
 class Fault:
-    """What the next calls of a method end with; `hold` makes them wait first."""
+    """What the next calls of a method end with, and when to come again; `hold` makes them wait first."""
 
     times: int
     code: str | int | None = None
     hold: threading.Event | None = None
+    retry_after: str | None = None
 
 
 @dataclass
@@ -77,8 +78,8 @@ class Fake:
     def reset(self):
         self.seen, self.faults = [], {}
 
-    def fail(self, code, times, method="predict"):
-        self.faults[method] = Fault(times, code=code)
+    def fail(self, code, times, method="predict", retry_after=None):
+        self.faults[method] = Fault(times, code=code, retry_after=retry_after)
 
     def hold(self, times, method="predict"):
         """The next calls wait for the event that this returns, or for being cancelled."""
@@ -142,6 +143,8 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
         context.add_callback(seen.cancelled.set)
         code = self.fake.enter(seen)
         if code is not None:
+            after = self.fake.faults[method].retry_after
+            context.set_trailing_metadata([("grpc-retry-pushback-ms", after)] if after else [])
             context.abort(grpc.StatusCode[code], f"ordered {code}")
         version = self.fake.version(target)
         if version is None:
@@ -244,19 +247,21 @@ class Rest(BaseHTTPRequestHandler):
         seen = Seen("rest", method, target, body, str(self.client_address))
         code = self.fake.enter(seen)
         if code is not None:
-            self._answer(HTTP.get(code, code), {"error": f"ordered {code}"})
+            self._answer(HTTP.get(code, code), {"error": f"ordered {code}"}, self.fake.faults[method].retry_after)
             return None
         version = self.fake.version(target)
         if version is None:
             self._answer(404, {"error": f"Servable not found for request: {target}"})
         return version
 
-    def _answer(self, status, content):
+    def _answer(self, status, content, retry_after=None):
         body = json.dumps(content, indent=1).encode()
         try:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
+            if retry_after:
+                self.send_header("Retry-After", retry_after)
             self.end_headers()
             self.wfile.write(body)
         except OSError:  # the client gave up

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from serving.client import DeadlineExceeded, History, InvalidRequest, NotFound, ServingError, Unavailable
 from serving.hedging import first_answer
-from serving.retry import RetryPolicy
+from serving.retry import RetryBudget, RetryPolicy
 from serving.serving_error import Target
 from tests.serving.fake_serving import PATIENCE_SECONDS, grpc_server
 
 X = {"x": [1.0]}
 ANNA = [History("anna", at=1)]
+BUDGET = RetryBudget(100, 0.1)
 
 
 def metric(client, name, **labels):
@@ -152,7 +153,7 @@ def test_a_dribbling_server_does_not_stretch_the_deadline(make_client):
 
 
 def test_waits_double_up_to_the_longest():
-    policy = RetryPolicy(9, 0.05, 0.3, uniform=lambda low, high: high)
+    policy = RetryPolicy(9, 0.05, 0.3, BUDGET, uniform=lambda low, high: high)
     # 0.05 · 2^(n - 1), at most 0.3
     assert [policy.wait_seconds(n) for n in range(1, 6)] == [0.05, 0.1, 0.2, 0.3, 0.3]
     assert policy.wait_seconds(5000) == 0.3
@@ -160,12 +161,12 @@ def test_waits_double_up_to_the_longest():
 
 @given(st.integers(1, 100), st.floats(0, 10), st.floats(0, 10), st.integers(0, 2**32))
 def test_waits_are_jittered_from_zero(attempts, backoff, longest, seed):
-    policy = RetryPolicy(9, backoff, longest, random.Random(seed).uniform)
+    policy = RetryPolicy(9, backoff, longest, BUDGET, random.Random(seed).uniform)
     assert 0 <= policy.wait_seconds(attempts) <= min(longest, backoff * 2.0 ** (attempts - 1))
 
 
 def test_jitter_spreads_over_the_whole_range():
-    policy = RetryPolicy(9, 1.0, 1.0, random.Random(0).uniform)
+    policy = RetryPolicy(9, 1.0, 1.0, BUDGET, random.Random(0).uniform)
     waits = sorted(policy.wait_seconds(1) for _ in range(200))
     assert waits[0] < 0.1
     assert waits[-1] > 0.9
