@@ -26,6 +26,7 @@ from serving.client_settings import ClientSettings
 from serving.gateway import structured_log
 from serving.gateway.app import create_app
 from serving.gateway.catalogue import CatalogueFiles
+from serving.gateway.connections import limited_protocol
 from serving.gateway.gateway import Gateway
 from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient
@@ -166,7 +167,8 @@ def serve(app: FastAPI, settings: GatewaySettings, host: str, port: int) -> None
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=settings.most_connections,
+        http=limited_protocol(settings),
+        ws="none",  # it would take connections out of these limits
         timeout_graceful_shutdown=int(settings.drain_seconds + 0.5),
         proxy_headers=False,
     )
