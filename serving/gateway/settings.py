@@ -43,6 +43,8 @@ class GatewaySettings:
     """Time in which a request's body must have arrived, else 408."""
     timeout_seconds: float = 5.0
     """Time to answer a request in, else 504."""
+    history_timeout_seconds: float = 0.5
+    """Time to read a customer's events in; after it, recommendations are those for a new customer."""
     plan_timeout_seconds: float = 30.0
     """The same for an inventory plan, which is computed here."""
     requests_per_second: float = 100.0

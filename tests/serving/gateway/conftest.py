@@ -118,12 +118,12 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
     """Start a gateway in this process: `start(keys=..., stock=..., most_in_flight=...)`."""
     running: list[TestClient] = []
 
-    def begin(*, keys=None, stock=None, catalogue=True, store=None, **settings) -> TestClient:
+    def begin(*, keys=None, stock=None, catalogue=True, store=None, popular=(), **settings) -> TestClient:
         chosen = GatewaySettings(**settings)
         url = store or f"sqlite:///{tmp_path / 'gateway.sqlite'}"
         opened = open_store(url, history_length=chosen.history_length, ttl_days=chosen.ttl_days, clock=clock)
         files = CatalogueFiles(items if catalogue else None, stock, reload_seconds=chosen.reload_seconds)
-        app = create_app(chosen, opened, fake, files, keys=keys, clock=clock)
+        app = create_app(chosen, opened, fake, files, keys=keys, clock=clock, popular=popular)
         client = TestClient(app, raise_server_exceptions=False)
         running.append(client.__enter__())
         return client

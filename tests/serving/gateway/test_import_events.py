@@ -2,8 +2,11 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from argparse import Namespace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -89,6 +92,17 @@ def test_mistakes_of_the_command_are_one_line(words, message, capsys, monkeypatc
     assert error.count("\n") == 1
 
 
+def test_a_store_that_does_not_answer_is_one_line():
+    pytest.importorskip("redis")
+    words = ["--store", "redis://u:secret@127.0.0.1:1/0", "--port", "0", "--model-server", "http://127.0.0.1:1"]
+    command = [sys.executable, "-m", "serving.gateway.main", *words]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    message = "error: --store: the event store does not answer (Redis: ConnectionError); see that it runs"
+    assert [line for line in ended.stderr.splitlines() if not line.startswith('{"time"')] == [message]
+    assert '"level": "error"' not in ended.stderr
+
+
 def test_an_address_that_cannot_be_listened_on_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(InputError, match="cannot listen"):
@@ -107,13 +121,12 @@ def test_the_options_make_a_gateway_with_the_folders_items(tmp_path, data, monke
 
     pl.DataFrame({"item_id": ["tea"], "kind": ["drink"]}).write_parquet(data / "items.parquet")
     asked = []
-    monkeypatch.setattr(
-        main, "connect", lambda address, popular, settings, metrics: asked.append((address, popular[0]))
-    )
+    monkeypatch.setattr(main, "connect", lambda address, settings, metrics: asked.append(address))
     store = f"sqlite:///{tmp_path / 'e.sqlite'}"
     given = Namespace(data=data, items=None, stock=None, keys=None, model_server="grpc://m:1", store=store)
     app = main.build(given, GatewaySettings())
-    assert asked == [("grpc://m:1", "milk")]
+    assert asked == ["grpc://m:1"]
+    assert app.state.gateway.popular[0] == "milk"
     assert app.state.gateway.catalogue.current().describe(["tea"])["tea"]["kind"] == "drink"
     asyncio.run(app.state.gateway.store.close())
     with pytest.raises(InputError, match="nowhere: no such folder"):
