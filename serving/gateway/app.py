@@ -5,7 +5,7 @@ From outside to inside: access log and request ids, keys, bodies, load, the rout
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -59,6 +59,7 @@ def create_app(
     keys: KeyRing | None = None,
     clock: Callable[[], float] = time.time,
     metrics: Metrics | None = None,
+    popular: Sequence[str] = (),
 ) -> FastAPI:
     """Build the gateway.
 
@@ -70,11 +71,12 @@ def create_app(
         keys: API keys; None lets everybody in.
         clock: seconds since 1970.
         metrics: to count in; new ones if None.
+        popular: items to recommend where there is no model, best first.
 
     Returns:
         The application; its `state.gateway` is what the routes work with.
     """
-    gateway = Gateway(settings, store, client, catalogue or CatalogueFiles(), clock, metrics or Metrics())
+    gateway = Gateway(settings, store, client, catalogue or CatalogueFiles(), clock, metrics or Metrics(), popular)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -4,9 +4,11 @@
   long as the first is remembered. Ids of one user cannot keep out the events of another.
 - A user's history is ordered by event time, whatever order events arrive in; events of equal time keep the order of
   their arrival. Only the latest `history_length` are kept.
-- An event and its id are forgotten `ttl_days` after the event arrived.
+- An event and its id are forgotten `ttl_days` after the event arrived. Of a user's ids the latest
+  `ids_kept(history_length)` are remembered, and a quarter more at the most.
 - When `append` returns, the events survive a kill -9 of this process.
-- `erase` leaves nothing of a user, ids included.
+- `erase` leaves nothing of a user, ids included, in what the store holds, nor soon after in its log on the disk. Copies
+  that others made (snapshots, backups) are not reached.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Clock = Callable[[], float]
+LEAST_IDS = 5000
+"""Several batches of one user must be found when they are sent again."""
+
+
+def ids_kept(history_length: int) -> int:
+    """How many of a user's event ids are remembered, at least."""
+    return max(LEAST_IDS, 2 * history_length)
 
 
 class StoreError(RuntimeError):
@@ -59,21 +68,6 @@ def as_history(rows: Sequence[Sequence[Any]]) -> UserHistory:
     return UserHistory(*map(list, zip(*rows, strict=True))) if rows else UserHistory()
 
 
-@dataclass(frozen=True)
-class StoreCounts:
-    """How much a store holds.
-
-    Args:
-        users: with at least one event.
-        events: of all users.
-        ids: remembered to find duplicates.
-    """
-
-    users: int
-    events: int
-    ids: int
-
-
 class EventStore(Protocol):
     """An online store; every method raises `StoreError` where the store does not answer."""
 
@@ -88,9 +82,6 @@ class EventStore(Protocol):
 
     async def erase(self, user_id: str) -> int:
         """Remove all of a user; returns how many events there were."""
-
-    async def counts(self) -> StoreCounts:
-        """How much there is; reads the whole store."""
 
     async def ping(self) -> None:
         """Return if the store answers."""

@@ -1,6 +1,6 @@
 """What every route works with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from serving.gateway.catalogue import CatalogueFiles
@@ -21,6 +21,7 @@ class Gateway:
         catalogue: items and stock.
         clock: seconds since 1970.
         metrics: what it counts.
+        popular: items to recommend where there is no model, best first.
         draining: whether it is about to stop.
     """
 
@@ -30,4 +31,5 @@ class Gateway:
     catalogue: CatalogueFiles
     clock: Callable[[], float]
     metrics: Metrics = field(default_factory=Metrics)
+    popular: Sequence[str] = ()
     draining: bool = False

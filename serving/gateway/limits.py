@@ -1,5 +1,7 @@
 """Limits that keep the gateway answering: body size, slow bodies, requests in flight, and time.
 
+Those of connections that send no whole head are in `connections`.
+
 Whatever is over a limit is refused at once, and told so; nothing waits in a queue without end.
 
     413 body too large   408 body too slow   503 too many in flight   504 not answered in time
@@ -18,7 +20,7 @@ from serving.gateway.settings import GatewaySettings
 BODIES_PER_SLOT = 4
 """Bodies that may be on their way for each request that may be in flight."""
 UNLIMITED = ("/healthz", "/readyz", "/metrics")
-"""Whoever watches the gateway must be answered when it is full, too."""
+"""Whoever watches the gateway must be answered when as many requests are in flight as may be, too."""
 CLOSE = {"Connection": "close"}
 
 

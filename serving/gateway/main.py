@@ -26,6 +26,8 @@ from serving.client_settings import ClientSettings
 from serving.gateway import structured_log
 from serving.gateway.app import create_app
 from serving.gateway.catalogue import CatalogueFiles
+from serving.gateway.connections import limited_protocol
+from serving.gateway.event_store import StoreError
 from serving.gateway.gateway import Gateway
 from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient
@@ -121,22 +123,21 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
             arguments.keys, requests_per_second=settings.requests_per_second, burst_seconds=settings.burst_seconds
         )
     metrics = Metrics()
-    client = connect(arguments.model_server, popular_items(data), settings, metrics)
+    client, popular = connect(arguments.model_server, settings, metrics), popular_items(data)
     store = open_store(arguments.store, history_length=settings.history_length, ttl_days=settings.ttl_days)
-    return create_app(settings, store, client, catalogue, keys=keys, metrics=metrics)
+    return create_app(settings, store, client, catalogue, keys=keys, metrics=metrics, popular=popular)
 
 
-def connect(address: str, popular: Sequence[str], settings: GatewaySettings, metrics: Metrics) -> ModelClient:
+def connect(address: str, settings: GatewaySettings, metrics: Metrics) -> ModelClient:
     """A client of the model server.
 
     Args:
         address: of the server.
-        popular: items to recommend when it is away.
-        settings: the client gives up before the gateway does, so that there is time for these items.
+        settings: the client gives up before the gateway does, so that there is time for popular items.
         metrics: where its own are registered.
     """
     patience = ClientSettings(timeout_seconds=CLIENT_SHARE * settings.timeout_seconds)
-    return AsyncClient(address, patience, popular=popular, registry=metrics.registry)
+    return AsyncClient(address, patience, registry=metrics.registry)
 
 
 def popular_items(data: Path | None) -> list[str]:
@@ -157,7 +158,7 @@ def serve(app: FastAPI, settings: GatewaySettings, host: str, port: int) -> None
     """Serve until SIGTERM or Ctrl-C, then finish what is under way.
 
     Raises:
-        InputError: if the address cannot be listened on.
+        InputError: if the address cannot be listened on, or the store does not answer.
     """
     listening = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -166,13 +167,16 @@ def serve(app: FastAPI, settings: GatewaySettings, host: str, port: int) -> None
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=settings.most_connections,
+        http=limited_protocol(settings),
+        ws="none",  # it would take connections out of these limits
         timeout_graceful_shutdown=int(settings.drain_seconds + 0.5),
         proxy_headers=False,
     )
     url = f"http://{shown}:{listening.getsockname()[1]}"
-    terminal.console.print(f"gateway on {url}, documentation on {url}/docs", highlight=False, soft_wrap=True)
-    GatewayServer(config, app.state.gateway).run(sockets=[listening])
+    try:
+        GatewayServer(config, app.state.gateway, url).run(sockets=[listening])
+    except StoreError as error:
+        raise InputError(f"--store: the event store does not answer ({error}); see that it runs") from None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -196,9 +200,16 @@ class GatewayServer(uvicorn.Server):
     on to that at once.
     """
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway):
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, url: str):
         super().__init__(config)
-        self._gateway = gateway
+        self._gateway, self._url = gateway, url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, if the store answers: the application's own complaint would be a traceback."""
+        await self._gateway.store.ping()
+        url = self._url
+        terminal.console.print(f"gateway on {url}, documentation on {url}/docs", highlight=False, soft_wrap=True)
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""

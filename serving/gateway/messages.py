@@ -168,7 +168,10 @@ class RecommendationsAnswer(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     items: list[RecommendedItem]
-    fallback: bool = Field(description="whether these are popular items because the model did not answer")
+    fallback: bool = Field(
+        description="whether these are popular items because the model did not answer, or items for a new customer "
+        "because the customer's events could not be read"
+    )
     model_version: int | None
     request_id: str
 

@@ -74,9 +74,6 @@ class ModelClient(Protocol):
     async def metadata(self, model: str, *, label: str | None = None) -> Any:
         """What the model takes: `.signatures[name].inputs[name]` with `dtype` and `shape`."""
 
-    async def status(self, model: str) -> Sequence[Any]:
-        """The versions of a model, each with a `state`."""
-
     async def close(self) -> None:
         """Let go of the connections."""
 
@@ -87,6 +84,9 @@ class UnusableAnswerError(RuntimeError):
     code = "INTERNAL"
 
 
+AWAY = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
+NOT_SERVED = ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION")
+"""What a server says of a model or label that it does not have."""
 STATUS_OF = {
     "UNAVAILABLE": (503, "the model server does not answer; try again"),
     "RESOURCE_EXHAUSTED": (503, "the model server is overloaded; try again"),

@@ -7,28 +7,35 @@ Durability: run Redis with `appendonly yes`. With `appendfsync everysec` acknowl
 gateway and of Redis; a power cut may lose the last second. `appendfsync always` loses nothing. `maxmemory-policy` must
 be `noeviction`. Scripts touch the keys of several users: one primary with replicas, not a cluster.
 
+What was erased stays in the append-only file until Redis rewrites it: it is asked to, once a minute at the most. RDB
+snapshots and backups keep it until they are replaced.
+
 References: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/,
 https://redis.io/docs/latest/develop/programmability/eval-intro/
 """
 
+import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from data_pipelines.schema import InputError
-from serving.gateway.event_store import ArrivalClock, Clock, Event, StoreCounts, StoreError, UserHistory, as_history
+from serving.gateway.event_store import ArrivalClock, Clock, Event, StoreError, UserHistory, as_history, ids_kept
 
 DAY_MS = 86_400_000
 PREFIX = "supplytower:"
-TIMEOUT_SECONDS = 2.0
+CONNECT_SECONDS, TIMEOUT_SECONDS = 1.0, 2.0
+"""Each twice, as there is a second try: still within the gateway's own time for an answer."""
+REWRITE_AGAIN_SECONDS = 60.0
 ARRIVAL_DIGITS, ARRIVED_DIGITS = 20, 14
 """Members are ordered as text where times are equal: arrival, arrived_ms, then the event as JSON."""
 
 APPEND = """
-local now, expired, ttl, length = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local new, at = 0, 5
+local now, expired, ttl, length, kept = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local new, at = 0, 6
 for key = 1, #KEYS, 2 do
   local history, ids = KEYS[key], KEYS[key + 1]
   if redis.call('ZREMRANGEBYSCORE', ids, '-inf', expired) > 0 then
@@ -45,6 +52,7 @@ for key = 1, #KEYS, 2 do
   end
   at = last + 1
   redis.call('ZREMRANGEBYRANK', history, 0, -length - 1)
+  redis.call('ZREMRANGEBYRANK', ids, 0, -kept - 1)
   redis.call('PEXPIRE', history, ttl)
   redis.call('PEXPIRE', ids, ttl)
 end
@@ -63,6 +71,7 @@ end
 return '[' .. table.concat(users, ',') .. ']'
 """
 ERASE = "local n = redis.call('ZCARD', KEYS[1]); redis.call('DEL', KEYS[1], KEYS[2]); return n"
+logger = logging.getLogger(__name__)
 
 
 class RedisStore:
@@ -87,14 +96,17 @@ class RedisStore:
             raise InputError(
                 f"--store {_without_password(url)}: needs the package redis; run `pip install 'supplytower[redis]'`"
             ) from None
-        self._length, self._ttl_ms, self._arrivals = history_length, int(ttl_days * DAY_MS), ArrivalClock(clock)
+        self._length, self._ids = history_length, ids_kept(history_length)
+        self._ttl_ms, self._arrivals = int(ttl_days * DAY_MS), ArrivalClock(clock)
+        self._rewriting: asyncio.Task[None] | None = None
+        self._erased = False
         try:
             # once more, for a connection that Redis has closed meanwhile; appending twice stores once
             self._redis: Any = Redis.from_url(
                 url,
                 decode_responses=True,
                 socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
+                socket_connect_timeout=CONNECT_SECONDS,
                 retry=Retry(ConstantBackoff(0.02), 1),
             )
         except ValueError as error:
@@ -125,7 +137,7 @@ class RedisStore:
             text = json.dumps((event.item_id, event.event_type, event.time_ms))
             member = f"{self._arrivals.next():0{ARRIVAL_DIGITS}d}{now:0{ARRIVED_DIGITS}d}{text}"
             by_user.setdefault(event.user_id, []).extend((event.event_id, event.time_ms, member))
-        arguments: list[str | int] = [now, now - self._ttl_ms, self._ttl_ms, self._length]
+        arguments: list[str | int] = [now, now - self._ttl_ms, self._ttl_ms, self._length, self._ids]
         for told in by_user.values():
             arguments += [len(told) // 3, *told]
         keys = [key for user_id in by_user for key in _keys(user_id)]
@@ -140,18 +152,31 @@ class RedisStore:
         return [as_history(rows) for rows in json.loads(answer)]
 
     async def erase(self, user_id: str) -> int:
-        """Remove all of a user."""
-        return int(await self._ask(self._erase(keys=_keys(user_id))))
+        """Remove all of a user, soon also from the append-only file."""
+        erased = int(await self._ask(self._erase(keys=_keys(user_id))))
+        self._erased = True
+        if self._rewriting is None or self._rewriting.done():
+            self._rewriting = asyncio.create_task(self._rewrite())
+        return erased
 
-    async def counts(self) -> StoreCounts:
-        """How much there is."""
-        totals = {"history": [0, 0], "ids": [0, 0]}  # keys, members
-        with _clear_errors():
-            async for key in self._redis.scan_iter(match=f"{PREFIX}*", count=1000):
-                total = totals[key.removeprefix(PREFIX).split(":", 1)[0]]
-                total[0] += 1
-                total[1] += await self._redis.zcard(key)
-        return StoreCounts(totals["history"][0], totals["history"][1], totals["ids"][1])
+    async def _rewrite(self) -> None:
+        while self._erased:
+            await self._ask_for_rewrite()
+            await asyncio.sleep(REWRITE_AGAIN_SECONDS)
+
+    async def _ask_for_rewrite(self) -> None:
+        """Have the append-only file written anew, for all that was erased until now."""
+        from redis.exceptions import ResponseError
+
+        self._erased = False
+        try:
+            if (await self._ask(self._redis.info("persistence"))).get("aof_enabled"):
+                await self._ask(self._redis.bgrewriteaof())
+        except StoreError as error:
+            # one that is under way may have begun before the erasure
+            self._erased = "in progress" in str(error.__cause__) or not isinstance(error.__cause__, ResponseError)
+            remedy = "asked again soon" if self._erased else "have it rewritten (BGREWRITEAOF)"
+            logger.warning("erased, but still in Redis's append-only file; %s", remedy, extra={"reason": str(error)})
 
     async def ping(self) -> None:
         """Return if Redis answers."""
@@ -159,6 +184,9 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._rewriting is not None and not self._rewriting.done():
+            self._rewriting.cancel()  # perhaps before it had asked
+            await self._ask_for_rewrite()
         await self._redis.aclose()
 
     async def _ask(self, question: Awaitable[Any]) -> Any:

@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse
 from serving.gateway.event_store import StoreError
 from serving.gateway.gateway import Gateway
 from serving.gateway.messages import Alive, Readiness
+from serving.gateway.model_client import NOT_SERVED
 
 ANSWERS = "answers"
 PATIENCE_SECONDS = 2.0
@@ -57,10 +58,13 @@ async def _store(gateway: Gateway) -> str:
 
 
 async def _model_server(gateway: Gateway) -> str:
+    recommender, label = gateway.settings.recommender, gateway.settings.label
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            versions = await gateway.client.status(gateway.settings.recommender)
-    except (RuntimeError, OSError, TimeoutError):
+            # not its status: TensorFlow Serving gives that whatever the label is
+            await gateway.client.metadata(recommender, label=label)
+    except (RuntimeError, OSError, TimeoutError) as error:
+        if getattr(error, "code", None) in NOT_SERVED:
+            return f"has no {recommender}" + (f" with the label {label}" if label else "")
         return "does not answer"
-    available = any(str(getattr(version, "state", "")).rpartition(".")[2] == "AVAILABLE" for version in versions)
-    return ANSWERS if available else f"has no version of {gateway.settings.recommender} available"
+    return ANSWERS

@@ -22,6 +22,7 @@ from serving.gateway.messages import (
 from serving.gateway.model_client import Recommended
 from serving.gateway.problem import invalid
 from serving.gateway.reasons import find_reasons
+from serving.gateway.recommender import best_items, stored_history
 from serving.model_requests import History
 
 MARGIN = 1.2
@@ -57,18 +58,18 @@ def recommendations_router(gateway: Gateway) -> APIRouter:
         """
         if body.k > gateway.settings.most_items:
             raise invalid(("k",), f"is {body.k}; ask for at most {gateway.settings.most_items} items")
-        stored = (await gateway.store.history([body.user_id]))[0]
-        history = _with_context(stored, body, gateway)
+        stored = await stored_history(gateway, body.user_id)
+        history = _with_context(stored or UserHistory(), body, gateway)
         catalogue = gateway.catalogue.current()
         try:
             ranking = await _rank(gateway, catalogue, body, history)
         except UnknownAttributeError as error:
             raise invalid(("filters",), str(error)) from None
-        source = "fallback" if ranking.answer.fallback else "model"
-        gateway.metrics.recommendations.labels(source).inc(len(ranking.kept))
+        fallback = ranking.answer.fallback or stored is None
+        gateway.metrics.recommendations.labels("fallback" if fallback else "model").inc(len(ranking.kept))
         return RecommendationsAnswer(
             items=_items(ranking, history, catalogue),
-            fallback=ranking.answer.fallback,
+            fallback=fallback,
             model_version=ranking.answer.version,
             request_id=request.state.request_id,
         )
@@ -117,15 +118,7 @@ async def _rank(gateway: Gateway, catalogue: Catalogue, body: RecommendationsAsk
         int(gateway.clock()),
     )
     while True:
-        gateway.metrics.model_calls.labels("recommend").inc()
-        answers = await gateway.client.recommend(
-            [asked],
-            wanted,
-            exclude=[sorted(excluded)],
-            model=gateway.settings.recommender,
-            label=gateway.settings.label,
-        )
-        answer = answers[0]
+        answer = await best_items(gateway, asked, wanted, excluded)
         passes = catalogue.passes(answer.item_id, body.filters, body.in_stock_only)
         found = zip(answer.item_id, answer.score, passes, strict=True)
         kept = [(item, score) for item, score, fits in found if fits and item not in excluded][: body.k]

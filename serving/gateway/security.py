@@ -1,7 +1,8 @@
 """API keys: who may ask what, and how often.
 
 `keys.json` holds for each key a name, the SHA-256 of the key, its roles and its rate limit. Keys are 256 random bits,
-so a fast hash is as safe as a slow one and costs no request anything. The file is read again when it changes.
+so a fast hash is as safe as a slow one and costs no request anything. The file is read again when it changes. Rates are
+counted by each gateway process for itself: n gateways let a key ask n times as often.
 
     events     POST /v1/events                  recommend  POST /v1/recommendations
     plan       /v1/demand, /v1/inventory/plan   admin      all of these, and DELETE /v1/users/{user_id}
@@ -82,8 +83,9 @@ def read_keys(path: Path) -> list[ApiKey]:
 
 
 def _checked(entry: Mapping[str, Any]) -> ApiKey:
-    key = ApiKey(entry["name"], entry["sha256"], tuple(entry["roles"]), entry.get("requests_per_second"))
-    if not (isinstance(key.name, str) and key.name) or len(bytes.fromhex(key.sha256)) != 32:
+    sha256 = bytes.fromhex(entry["sha256"])  # in whichever case it was written
+    key = ApiKey(entry["name"], sha256.hex(), tuple(entry["roles"]), entry.get("requests_per_second"))
+    if not (isinstance(key.name, str) and key.name) or len(sha256) != 32:
         raise ValueError("a key needs a name and 64 hexadecimal digits of sha256")
     if wrong := set(key.roles) - set(ROLES):
         raise ValueError(f"key {key.name!r} has the unknown role {min(wrong)!r}; there are {', '.join(ROLES)}")

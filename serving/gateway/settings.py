@@ -35,16 +35,20 @@ class GatewaySettings:
     """A larger request body is refused with 413."""
     most_in_flight: int = 64
     """Requests that are worked on at the same time; further ones are refused with 503 at once."""
-    most_connections: int = 1000
-    """Open connections; further ones are refused with 503."""
+    most_connections: int = 800
+    """Open connections; a further one takes the place of the oldest that sends no request."""
+    head_timeout_seconds: float = 10.0
+    """Time in which the head of a request must have arrived, else the connection is closed."""
     body_timeout_seconds: float = 10.0
     """Time in which a request's body must have arrived, else 408."""
     timeout_seconds: float = 5.0
     """Time to answer a request in, else 504."""
+    history_timeout_seconds: float = 0.5
+    """Time to read a customer's events in; after it, recommendations are those for a new customer."""
     plan_timeout_seconds: float = 30.0
     """The same for an inventory plan, which is computed here."""
     requests_per_second: float = 100.0
-    """Rate limit of an API key for which keys.json names none."""
+    """Rate limit of an API key for which keys.json names none; every gateway process counts for itself."""
     burst_seconds: float = 2.0
     """Requests that a key may save up, in seconds of its rate."""
     reload_seconds: float = 5.0

@@ -2,13 +2,16 @@
 
 Durability: write-ahead log with `synchronous=FULL`. Events are acknowledged after their transaction was committed and
 the log was flushed to the disk (fsync), so neither kill -9 nor a power cut loses an acknowledged event. Requests that
-arrive while a flush is under way share the next one (group commit). Erased rows are overwritten (`secure_delete`).
-Several processes may use the same file: a writer waits for the other's transaction.
+arrive while a flush is under way share the next one (group commit). Several processes may use the same file: a writer
+waits for the other's transaction.
+
+Erased rows are overwritten (`secure_delete`), and the log that still has them is emptied as soon as nobody reads in it.
 
 References: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +20,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from data_pipelines.schema import InputError
-from serving.gateway.event_store import ArrivalClock, Clock, Event, StoreCounts, StoreError, UserHistory, as_history
+from serving.gateway.event_store import ArrivalClock, Clock, Event, StoreError, UserHistory, as_history, ids_kept
 
 T = TypeVar("T")
 DAY_MS = 86_400_000
 WAIT_SECONDS = 5.0
 """For another process's transaction."""
+TRUNCATE_WAIT_SECONDS = 0.05
+"""For those who read in the write-ahead log: writers wait meanwhile."""
+TRUNCATE_AGAIN_SECONDS = 1.0
 PURGED_AT_ONCE = 5000
 """Expired rows deleted with one append at the most, so that no request waits for a large clean-up."""
 
@@ -45,11 +51,16 @@ DELETE FROM history WHERE user_id = ?1 AND (time_ms, arrival) <= (
 LATEST = """
 SELECT item_id, event_type, time_ms FROM history WHERE user_id = ? AND arrived_ms > ?
 ORDER BY time_ms DESC, arrival DESC LIMIT ?"""
+HAS_MORE_IDS = "SELECT 1 FROM seen WHERE user_id = ? LIMIT 1 OFFSET ?"
+TRIM_IDS = """
+DELETE FROM seen WHERE user_id = ?1 AND arrived_ms < (
+    SELECT arrived_ms FROM seen WHERE user_id = ?1 ORDER BY arrived_ms DESC LIMIT 1 OFFSET ?2)"""
 PURGE = (
     "DELETE FROM history WHERE (user_id, time_ms, arrival) IN "
     "(SELECT user_id, time_ms, arrival FROM history WHERE arrived_ms <= ? LIMIT ?)",
     "DELETE FROM seen WHERE (user_id, event_id) IN (SELECT user_id, event_id FROM seen WHERE arrived_ms <= ? LIMIT ?)",
 )
+logger = logging.getLogger(__name__)
 
 
 class SqliteStore:
@@ -66,7 +77,8 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, history_length: int, ttl_days: float, clock: Clock = time.time):
-        self._length, self._ttl_ms, self._arrivals = history_length, int(ttl_days * DAY_MS), ArrivalClock(clock)
+        self._length, self._ids = history_length, ids_kept(history_length)
+        self._ttl_ms, self._arrivals = int(ttl_days * DAY_MS), ArrivalClock(clock)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._write_connection, self._read_connection = _connect(path), _connect(path)
@@ -77,9 +89,11 @@ class SqliteStore:
         self._writer, self._reader = ThreadPoolExecutor(1, "store-write"), ThreadPoolExecutor(1, "store-read")
         self._waiting: list[tuple[Sequence[Event], asyncio.Future[int]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._truncating: asyncio.Task[None] | None = None
 
     async def open(self) -> list[str]:
-        """Nothing is left to do."""
+        """Empty the write-ahead log: a process that was killed may have left in it what it erased."""
+        await self._empty_log()
         return []
 
     async def append(self, events: Sequence[Event]) -> int:
@@ -93,17 +107,19 @@ class SqliteStore:
         return await done
 
     async def _flush(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting, []
-            try:
-                counts: list[int | StoreError] = list(await self._run(self._write, [events for events, _ in group]))
-            except StoreError as error:
-                counts = [error] * len(group)
-            for (_, done), count in zip(group, counts, strict=True):
-                if done.done():  # whoever asked has gone
-                    continue
-                done.set_exception(count) if isinstance(count, StoreError) else done.set_result(count)
-        self._flushing = None
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                try:
+                    counts: list[int | Exception] = list(await self._run(self._write, [events for events, _ in group]))
+                except Exception as error:
+                    counts = [error] * len(group)
+                for (_, done), count in zip(group, counts, strict=True):
+                    if done.done():  # whoever asked has gone
+                        continue
+                    done.set_exception(count) if isinstance(count, Exception) else done.set_result(count)
+        finally:
+            self._flushing = None
 
     async def history(self, user_ids: Sequence[str]) -> list[UserHistory]:
         """The latest events of each user."""
@@ -111,11 +127,21 @@ class SqliteStore:
 
     async def erase(self, user_id: str) -> int:
         """Remove all of a user, also from the write-ahead log."""
-        return await self._run(self._erase, user_id)
+        erased = await self._run(self._erase, user_id)
+        await self._empty_log()
+        return erased
 
-    async def counts(self) -> StoreCounts:
-        """How much there is."""
-        return await self._run(self._count, thread=self._reader)
+    async def _empty_log(self) -> None:
+        if await self._run(self._truncate) or (self._truncating is not None and not self._truncating.done()):
+            return
+        logger.warning("erased rows may still be in the write-ahead log: somebody reads in it; tried again")
+        self._truncating = asyncio.create_task(self._truncate_until_done())
+
+    async def _truncate_until_done(self) -> None:
+        await asyncio.sleep(TRUNCATE_AGAIN_SECONDS)
+        while not await self._run(self._truncate):
+            await asyncio.sleep(TRUNCATE_AGAIN_SECONDS)
+        logger.info("write-ahead log emptied")
 
     async def ping(self) -> None:
         """Return if the file can be read."""
@@ -125,6 +151,8 @@ class SqliteStore:
         """Finish what is under way and close the file."""
         while self._flushing is not None:
             await asyncio.wait([self._flushing])
+        if self._truncating is not None:
+            self._truncating.cancel()  # SQLite does it when the last one closes the file
         for thread, connection in ((self._writer, self._write_connection), (self._reader, self._read_connection)):
             thread.submit(connection.close)
             thread.shutdown()
@@ -145,6 +173,8 @@ class SqliteStore:
             counts = [sum(self._add(event, now, expired) for event in events) for events in batches]
             for user_id in {event.user_id for events in batches for event in events}:
                 connection.execute(TRIM, (user_id, self._length))
+                if connection.execute(HAS_MORE_IDS, (user_id, self._ids * 5 // 4)).fetchone():  # sorting takes long
+                    connection.execute(TRIM_IDS, (user_id, self._ids - 1))
             for statement in PURGE:
                 connection.execute(statement, (expired, PURGED_AT_ONCE))
             connection.execute("COMMIT")
@@ -178,15 +208,23 @@ class SqliteStore:
         except BaseException:
             connection.rollback()
             raise
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return erased
 
-    def _count(self) -> StoreCounts:
-        one = self._read_connection.execute(
-            "SELECT (SELECT count(DISTINCT user_id) FROM history), (SELECT count(*) FROM history), "
-            "(SELECT count(*) FROM seen)"
-        ).fetchone()
-        return StoreCounts(*one)
+    def _truncate(self) -> bool:
+        """Empty the write-ahead log, unless somebody reads in it."""
+        connection = self._write_connection
+        _wait_at_most(connection, TRUNCATE_WAIT_SECONDS)
+        try:
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError:  # e.g. another process's transaction
+            return False
+        finally:
+            _wait_at_most(connection, WAIT_SECONDS)
+        return not busy
+
+
+def _wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -1,9 +1,11 @@
 import asyncio
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -75,6 +77,20 @@ def store_url(request, tmp_path) -> str:
     return f"unix://{path}"
 
 
+def kept(url: str) -> tuple[int, int, int]:
+    """Users with an event, events and event ids that a store holds, whether it shows them or not."""
+    if not url.startswith("sqlite"):
+        import redis
+
+        with redis.Redis(unix_socket_path=url.removeprefix("unix://"), decode_responses=True) as connection:
+            size = {key: connection.zcard(key) for key in connection.scan_iter()}
+        events = [count for key, count in size.items() if ":history:" in key]
+        return len(events), sum(events), sum(size.values()) - sum(events)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        question = "SELECT (SELECT count(DISTINCT user_id) FROM history), (SELECT count(*) FROM history), count(*)"
+        return tuple(connection.execute(f"{question} FROM seen").fetchone())
+
+
 @pytest.fixture
 def items(tmp_path) -> Path:
     """item0 .. item9: even ones are fruit, odd ones drinks; three brands by turns."""
@@ -102,12 +118,12 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
     """Start a gateway in this process: `start(keys=..., stock=..., most_in_flight=...)`."""
     running: list[TestClient] = []
 
-    def begin(*, keys=None, stock=None, catalogue=True, store=None, **settings) -> TestClient:
+    def begin(*, keys=None, stock=None, catalogue=True, store=None, popular=(), **settings) -> TestClient:
         chosen = GatewaySettings(**settings)
         url = store or f"sqlite:///{tmp_path / 'gateway.sqlite'}"
-        kept = open_store(url, history_length=chosen.history_length, ttl_days=chosen.ttl_days, clock=clock)
+        opened = open_store(url, history_length=chosen.history_length, ttl_days=chosen.ttl_days, clock=clock)
         files = CatalogueFiles(items if catalogue else None, stock, reload_seconds=chosen.reload_seconds)
-        app = create_app(chosen, kept, fake, files, keys=keys, clock=clock)
+        app = create_app(chosen, opened, fake, files, keys=keys, clock=clock, popular=popular)
         client = TestClient(app, raise_server_exceptions=False)
         running.append(client.__enter__())
         return client

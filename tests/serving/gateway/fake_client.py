@@ -29,7 +29,6 @@ class FakeClient:
     delay_seconds: float = 0.0
     asked: list[dict] = field(default_factory=list)
     closed: bool = False
-    state: str = "AVAILABLE"
     unknown: float = 0.0
     inputs: dict = field(
         default_factory=lambda: {
@@ -54,13 +53,10 @@ class FakeClient:
         return SimpleNamespace(mean=mean, quantiles=quantiles, levels=(0.1, 0.5, 0.9))
 
     async def metadata(self, model, *, label=None):
+        self.asked.append({"model": model, "label": label})
         await self._answer()
         specs = {name: SimpleNamespace(dtype=dtype, shape=shape) for name, (dtype, shape) in self.inputs.items()}
         return SimpleNamespace(version=3, signatures={"serving_default": SimpleNamespace(inputs=specs, outputs={})})
-
-    async def status(self, model):
-        await self._answer()
-        return [SimpleNamespace(version=3, state=self.state)]
 
     async def close(self):
         self.closed = True

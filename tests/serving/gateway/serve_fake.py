@@ -1,5 +1,9 @@
-"""A gateway as a process of its own, with the fake client: `serve_fake.py STORE_URL [seconds per answer]`."""
+"""A gateway as a process of its own, with the fake client: `serve_fake.py STORE_URL [seconds per answer]`.
 
+The environment's GATEWAY_SETTINGS are JSON.
+"""
+
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,7 +18,7 @@ from serving.gateway.settings import GatewaySettings
 from tests.serving.gateway.fake_client import FakeClient
 
 if __name__ == "__main__":
-    settings = GatewaySettings(drain_delay_seconds=float(os.environ.get("DRAIN_DELAY_SECONDS", "0.1")))
+    settings = GatewaySettings(**json.loads(os.environ["GATEWAY_SETTINGS"]))
     store = open_store(sys.argv[1], history_length=settings.history_length, ttl_days=settings.ttl_days)
     client = FakeClient(delay_seconds=float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)
     structured_log.configure()

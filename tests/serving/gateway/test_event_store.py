@@ -1,8 +1,10 @@
 """The contract of every store: what it keeps, in which order, how long, and that it forgets."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.schema import InputError
-from serving.gateway.event_store import Event, StoreCounts, StoreError, UserHistory
+from serving.gateway import event_store, redis_store, sqlite_store
+from serving.gateway.event_store import Event, StoreError, UserHistory
 from serving.gateway.open_store import open_store
-from tests.serving.gateway.conftest import NOW
+from tests.serving.gateway.conftest import NOW, kept
 
 DAY, ROOT = 86_400, Path(__file__).parents[3]
 
@@ -85,12 +88,10 @@ def test_only_the_latest_events_are_kept_and_dropped_ones_stay_known(store_url, 
         await store.append([event(str(number), NOW + number) for number in range(8)])
         assert await store.append([event("late", NOW - 1)]) == 1  # older than all that is kept: dropped at once
         assert await store.append([event("0", NOW)]) == 0  # dropped, but known
-        counts = await store.counts()
-        return (await store.history(["ann"]))[0].item_id, counts
+        return (await store.history(["ann"]))[0].item_id
 
-    items, counts = with_store(store_url, clock, work)
-    assert items == [f"item-{number}" for number in (3, 4, 5, 6, 7)]
-    assert counts == StoreCounts(users=1, events=5, ids=9)
+    assert with_store(store_url, clock, work) == [f"item-{number}" for number in (3, 4, 5, 6, 7)]
+    assert kept(store_url) == (1, 5, 9)
 
 
 def test_events_and_their_ids_are_forgotten_after_the_ttl(store_url, clock):
@@ -117,9 +118,41 @@ def test_what_has_expired_is_deleted_and_not_only_hidden(store_url, clock):
         await store.append([event(str(number)) for number in range(3)])
         clock.now += 2 * DAY
         await store.append([event("new")])
-        return await store.counts()
 
-    assert with_store(store_url, clock, work) == StoreCounts(users=1, events=1, ids=1)
+    with_store(store_url, clock, work)
+    assert kept(store_url) == (1, 1, 1)
+
+
+def test_only_the_latest_ids_of_a_user_are_remembered(store_url, clock, monkeypatch):
+    monkeypatch.setattr(event_store, "LEAST_IDS", 6)  # more than twice the history's length
+
+    async def work(store):
+        await store.append([event("other", user="bob")])
+        for number in range(8):
+            clock.now += 1
+            assert await store.append([event(str(number), clock.now)]) == 1
+        assert await store.append([event(str(number), clock.now) for number in range(2, 8)]) == 0
+        clock.now += 1
+        assert await store.append([event("1", clock.now)]) == 1  # forgotten
+        assert await store.append([event("other", user="bob")]) == 0
+        return (await store.history(["ann"]))[0].item_id
+
+    assert with_store(store_url, clock, work, history_length=3) == ["item-6", "item-7", "item-1"]
+    assert kept(store_url)[2] <= 1 + 7
+
+
+def test_a_batch_that_cannot_be_stored_keeps_no_other_from_it(store_url, clock):
+    async def work(store):
+        with pytest.raises(UnicodeEncodeError):
+            await store.append([event("\ud800")])
+        assert await store.append([event("b")]) == 1
+
+    async def soon(store):
+        async with asyncio.timeout(10):
+            await work(store)
+
+    with_store(store_url, clock, soon)
+    assert kept(store_url) == (1, 1, 1)
 
 
 def test_erasing_leaves_nothing_of_the_user_and_all_of_the_others(store_url, clock):
@@ -127,12 +160,11 @@ def test_erasing_leaves_nothing_of_the_user_and_all_of_the_others(store_url, clo
         await store.append([event(str(number), NOW + number) for number in range(8)] + [event("b", user="bob")])
         assert await store.erase("ann") == 5
         assert await store.erase("ann") == 0
-        counts = await store.counts()
+        assert kept(store_url) == (1, 1, 1)
         assert await store.append([event("0")]) == 1  # its id is forgotten, too
-        return counts, [one.item_id for one in await store.history(["ann", "bob"])]
+        return [one.item_id for one in await store.history(["ann", "bob"])]
 
-    counts, histories = with_store(store_url, clock, work)
-    assert counts == StoreCounts(users=1, events=1, ids=1)
+    histories = with_store(store_url, clock, work)
     assert histories == [["item-0"], ["item-b"]]
 
 
@@ -146,12 +178,10 @@ def test_what_was_stored_is_there_after_opening_again(store_url, clock):
 def test_batches_of_many_requests_at_once_are_counted_each_for_itself(store_url, clock):
     async def work(store):
         batches = [[event(f"{batch}-{n}", user=f"u{n}") for n in range(10)] for batch in range(30)]
-        counts = await asyncio.gather(*(store.append(batch) for batch in [*batches, batches[0]]))
-        return counts, await store.counts()
+        return await asyncio.gather(*(store.append(batch) for batch in [*batches, batches[0]]))
 
-    counts, total = with_store(store_url, clock, work, history_length=50)
-    assert sorted(counts) == [0, *[10] * 30]
-    assert total == StoreCounts(users=10, events=300, ids=300)
+    assert sorted(with_store(store_url, clock, work, history_length=50)) == [0, *[10] * 30]
+    assert kept(store_url) == (10, 300, 300)
 
 
 def test_an_empty_batch_and_no_users_are_fine(store_url, clock):
@@ -195,6 +225,7 @@ def test_any_text_comes_back_as_it_was_in_the_order_of_the_definition(store_url,
 
 APPEND = """
 import asyncio, sys
+from serving.gateway import event_store, redis_store, sqlite_store
 from serving.gateway.event_store import Event
 from serving.gateway.open_store import open_store
 
@@ -212,9 +243,7 @@ def test_several_processes_share_a_file(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.sqlite'}"
     workers = [subprocess.Popen([sys.executable, "-c", APPEND, url, name], cwd=ROOT) for name in "ab"]
     assert [worker.wait(60) for worker in workers] == [0, 0]
-    store = open_store(url, history_length=1000, ttl_days=2.0)
-    assert asyncio.run(store.counts()) == StoreCounts(users=1, events=200, ids=200)
-    asyncio.run(store.close())
+    assert kept(url) == (1, 200, 200)
 
 
 def test_sqlite_flushes_each_commit(tmp_path, clock):
@@ -237,6 +266,32 @@ def test_erased_text_is_not_left_in_the_files(tmp_path, clock):
     contents = with_store(f"sqlite:///{path}", clock, work)
     assert contents
     assert not any(b"a-very-secret-item" in content for content in contents)
+
+
+def test_erased_text_goes_when_those_who_read_have_gone_and_keeps_nobody_waiting(tmp_path, clock, monkeypatch, caplog):
+    monkeypatch.setattr(sqlite_store, "TRUNCATE_AGAIN_SECONDS", 0.02)
+    caplog.set_level("INFO", "serving")
+    path = tmp_path / "a.sqlite"
+
+    def left() -> bool:
+        return any(b"a-very-secret-item" in part.read_bytes() for part in tmp_path.iterdir())
+
+    async def work(store):
+        await store.append([event("e", item="a-very-secret-item"), event("b", user="bob")])
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM history").fetchall()
+            async with asyncio.timeout(sqlite_store.WAIT_SECONDS / 2):
+                assert await store.erase("ann") == 1
+                assert await store.append([event("c", user="bob")]) == 1
+            assert left()
+        async with asyncio.timeout(20):
+            while left() or len(caplog.records) < 2:
+                await asyncio.sleep(0.01)
+
+    with_store(f"sqlite:///{path}", clock, work)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "ann" not in caplog.text
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):
@@ -270,6 +325,49 @@ def test_redis_deletes_what_nobody_writes_to_any_more(store_url, clock, redis_so
         left = [connection.ttl(key) for key in connection.scan_iter()]
     assert len(left) == 2
     assert all(2 * DAY - 60 < seconds <= 2 * DAY for seconds in left)
+
+
+@pytest.mark.parametrize("store_url", ["redis"], indirect=True)
+def test_redis_keeps_nothing_of_an_erased_user_in_its_file(store_url, clock, redis_socket, monkeypatch):
+    monkeypatch.setattr(redis_store, "REWRITE_AGAIN_SECONDS", 0.02)
+
+    def left(user: str) -> bool:
+        try:
+            files = [part.read_bytes() for part in (redis_socket.parent / "appendonlydir").iterdir()]
+        except FileNotFoundError:  # replaced just now
+            return True
+        return any(user.encode() in content for content in files)
+
+    async def work(store):
+        users = [f"a-very-secret-user-{number}" for number in range(5)]
+        await store.append([event("a", user=user) for user in [*users, "another-user"]])
+        for user in users:
+            assert left(user)
+            await store.erase(user)  # also while a rewrite for the one before is under way
+        async with asyncio.timeout(20):
+            while any(map(left, users)):
+                await asyncio.sleep(0.02)
+        assert left("another-user")
+
+    with_store(store_url, clock, work)
+
+
+@pytest.mark.parametrize("store_url", ["redis"], indirect=True)
+def test_an_erasure_is_told_where_redis_may_not_be_asked_to_rewrite(store_url, clock, redis_socket, caplog):
+    import redis
+
+    async def work(store):
+        await store.append([event("a")])
+        assert await store.erase("ann") == 1
+
+    with redis.Redis(unix_socket_path=str(redis_socket)) as connection:
+        connection.acl_setuser("shop", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-bgrewriteaof"])
+        try:
+            with_store(store_url.replace("unix://", "unix://shop:x@"), clock, work)
+        finally:
+            connection.acl_deluser("shop")
+    assert "have it rewritten (BGREWRITEAOF)" in caplog.text
+    assert "ann" not in caplog.text
 
 
 @pytest.mark.parametrize("store_url", ["redis"], indirect=True)

@@ -155,11 +155,10 @@ def test_a_store_that_goes_away_is_503_to_be_tried_again(gateway, monkeypatch):
     async def gone(*arguments):
         raise StoreError("gone")
 
-    for name in ("append", "history", "erase"):
+    for name in ("append", "erase"):
         monkeypatch.setattr(gateway.app.state.gateway.store, name, gone)
     answers = [
         gateway.post("/v1/events", json=EVENT),
-        gateway.post("/v1/recommendations", json={"user_id": "ann"}),
         gateway.delete("/v1/users/ann"),
     ]
     for answer in answers:

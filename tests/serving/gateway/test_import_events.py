@@ -2,16 +2,19 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from argparse import Namespace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from data_pipelines.schema import InputError
 from serving.gateway import import_events, main
-from serving.gateway.event_store import StoreCounts
 from serving.gateway.open_store import open_store
+from tests.serving.gateway.conftest import kept
 
 FIRST = datetime(2017, 1, 1)
 
@@ -30,7 +33,7 @@ def data(tmp_path):
 def stored(url):
     async def work():
         store = open_store(url, history_length=200, ttl_days=90)
-        found = await store.history(["ann", "bob"]), await store.counts()
+        found = await store.history(["ann", "bob"])
         await store.close()
         return found
 
@@ -41,16 +44,16 @@ def test_the_last_events_of_every_customer_are_imported_once(data, store_url, ca
     words = ["--data", str(data), "--store", store_url, "--set", "history_length=7"]
     assert import_events.main(words) == 0
     assert "8 events of 2 customers imported" in capsys.readouterr().err
-    (ann, bob), counts = stored(store_url)
+    ann, bob = stored(store_url)
     # the last seven of ann: two of the three of the first second, then the views, which the table has backwards
     assert ann.item_id == ["bread", "milk", "view4", "view3", "view2", "view1", "view0"]
     assert ann.event_type == ["purchase"] * 2 + ["view"] * 5
     assert ann.time_ms[0] == 1_483_228_800_000  # 2017-01-01T00:00:00Z
     assert (bob.item_id, bob.event_type) == (["tea"], ["click"])
-    assert counts == StoreCounts(users=2, events=8, ids=8)
+    assert kept(store_url) == (2, 8, 8)
     assert import_events.main(words) == 0
     assert "0 events of 2 customers imported, 8 were there already" in capsys.readouterr().err
-    assert stored(store_url)[1] == counts
+    assert kept(store_url) == (2, 8, 8)
 
 
 def test_mistakes_are_one_line(tmp_path, data, capsys):
@@ -89,6 +92,17 @@ def test_mistakes_of_the_command_are_one_line(words, message, capsys, monkeypatc
     assert error.count("\n") == 1
 
 
+def test_a_store_that_does_not_answer_is_one_line():
+    pytest.importorskip("redis")
+    words = ["--store", "redis://u:secret@127.0.0.1:1/0", "--port", "0", "--model-server", "http://127.0.0.1:1"]
+    command = [sys.executable, "-m", "serving.gateway.main", *words]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    message = "error: --store: the event store does not answer (Redis: ConnectionError); see that it runs"
+    assert [line for line in ended.stderr.splitlines() if not line.startswith('{"time"')] == [message]
+    assert '"level": "error"' not in ended.stderr
+
+
 def test_an_address_that_cannot_be_listened_on_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(InputError, match="cannot listen"):
@@ -107,13 +121,12 @@ def test_the_options_make_a_gateway_with_the_folders_items(tmp_path, data, monke
 
     pl.DataFrame({"item_id": ["tea"], "kind": ["drink"]}).write_parquet(data / "items.parquet")
     asked = []
-    monkeypatch.setattr(
-        main, "connect", lambda address, popular, settings, metrics: asked.append((address, popular[0]))
-    )
+    monkeypatch.setattr(main, "connect", lambda address, settings, metrics: asked.append(address))
     store = f"sqlite:///{tmp_path / 'e.sqlite'}"
     given = Namespace(data=data, items=None, stock=None, keys=None, model_server="grpc://m:1", store=store)
     app = main.build(given, GatewaySettings())
-    assert asked == [("grpc://m:1", "milk")]
+    assert asked == ["grpc://m:1"]
+    assert app.state.gateway.popular[0] == "milk"
     assert app.state.gateway.catalogue.current().describe(["tea"])["tea"]["kind"] == "drink"
     asyncio.run(app.state.gateway.store.close())
     with pytest.raises(InputError, match="nowhere: no such folder"):

@@ -115,9 +115,10 @@ def test_readiness_needs_the_store_and_not_to_be_stopping(gateway, fake, monkeyp
     fake.error = FakeServingError("UNAVAILABLE")
     answer = gateway.get("/readyz")
     assert (answer.status_code, answer.json()["model_server"]) == (200, "does not answer")  # events are still taken
-    fake.error, fake.state = None, "LOADING"
-    assert gateway.get("/readyz").json()["model_server"] == "has no version of recommender available"
-    fake.state = "AVAILABLE"
+    fake.error = FakeServingError("INVALID_ARGUMENT", "Unrecognized servable version label: stable")
+    assert gateway.get("/readyz").json()["model_server"] == "has no recommender with the label stable"
+    assert fake.asked[-1] == {"model": "recommender", "label": "stable"}
+    fake.error = None
     gateway.app.state.gateway.draining = True
     answer = gateway.get("/readyz")
     assert (answer.status_code, answer.json()["draining"]) == (503, True)

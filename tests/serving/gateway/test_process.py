@@ -2,9 +2,12 @@
 
 import asyncio
 import concurrent.futures
+import http.client
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,8 +25,8 @@ SCRIPT = Path(__file__).with_name("serve_fake.py")
 class Process:
     """A gateway of its own; its log is read all the time, so that it never waits for us."""
 
-    def __init__(self, *words: str, drain_delay_seconds: float = 0.1):
-        env = os.environ | {"DRAIN_DELAY_SECONDS": str(drain_delay_seconds)}
+    def __init__(self, *words: str, **settings: float):
+        env = os.environ | {"GATEWAY_SETTINGS": json.dumps({"drain_delay_seconds": 0.1} | settings)}
         command = [sys.executable, str(SCRIPT), *words]
         self.popen = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=SCRIPT.parents[3], env=env)
         self.lines: list[str] = []
@@ -135,3 +138,77 @@ def test_ctrl_c_stops_at_once_and_cleanly(start, tmp_path):
     assert gateway.popen.wait(20) == 0
     gateway._reader.join(10)
     assert "Traceback" not in "".join(gateway.lines)
+
+
+UNFINISHED = b"POST /v1/events HTTP/1.1\r\nHost: x\r\n"
+
+
+def closed(connection: socket.socket, drip: bytes = b"") -> bool:
+    """Whether the other side has closed it."""
+    try:
+        connection.sendall(drip)
+        return connection.recv(65_536) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+@pytest.fixture
+def connect():
+    """Open sockets that do not wait."""
+    opened: list[socket.socket] = []
+
+    def begin(gateway: Process, *heads: bytes) -> list[socket.socket]:
+        address = gateway.client.base_url
+        for head in heads:
+            connection = socket.create_connection((address.host, address.port))
+            connection.sendall(head)
+            connection.setblocking(False)
+            opened.append(connection)
+        return opened[-len(heads) :]
+
+    yield begin
+    for one in opened:
+        one.close()
+
+
+def test_connections_without_a_request_do_not_keep_out_others_nor_stay(start, tmp_path, connect):
+    gateway = start(f"sqlite:///{tmp_path / 'e.sqlite'}", most_connections=20, head_timeout_seconds=1.5)
+    silent = connect(gateway, *[b"", UNFINISHED] * 25)
+    with httpx.Client(base_url=gateway.url, timeout=5) as probe:
+        assert [probe.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+    gateway.until(lambda: sum(map(closed, silent)) >= 30)
+    assert gateway.client.get("/healthz").status_code == 200
+    gateway.until(lambda: all(map(closed, silent)))
+
+
+def test_a_head_that_drips_is_closed_and_an_idle_connection_is_not(start, tmp_path, connect):
+    gateway = start(f"sqlite:///{tmp_path / 'e.sqlite'}", head_timeout_seconds=0.5)
+    idle = http.client.HTTPConnection(gateway.client.base_url.host, gateway.client.base_url.port)
+
+    def ask() -> int:
+        idle.request("GET", "/healthz")
+        answer = idle.getresponse()
+        answer.read()
+        return answer.status
+
+    assert ask() == 200
+    socket_before = idle.sock
+    answered = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"  # a 404, and then a body
+    again = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\n"  # a request, and a head's beginning
+    for slow in connect(gateway, UNFINISHED + b"X: ", answered, again):
+        gateway.until(lambda slow=slow: closed(slow, b"x"))
+    assert ask() == 200
+    assert idle.sock is socket_before
+    idle.close()
+
+
+def test_requests_in_flight_are_kept_while_connections_flood_in(start, tmp_path, connect):
+    gateway = start(f"sqlite:///{tmp_path / 'e.sqlite'}", "1.0", most_connections=10, head_timeout_seconds=5)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        ask = {"user_id": "ann"}
+        asked = [pool.submit(httpx.post, f"{gateway.url}/v1/recommendations", json=ask, timeout=20) for _ in range(4)]
+        gateway.until(lambda: "in_flight 4.0" in gateway.client.get("/metrics").text)
+        connect(gateway, *[b""] * 40)
+        assert [one.result().status_code for one in asked] == [200] * 4

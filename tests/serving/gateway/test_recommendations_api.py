@@ -1,8 +1,11 @@
 """Recommendations over HTTP: the shop's rules, reasons, and what happens when the model does not answer."""
 
+import asyncio
+
 import polars as pl
 import pytest
 
+from serving.gateway.event_store import StoreError
 from tests.serving.gateway.conftest import NOW
 from tests.serving.gateway.fake_client import CATALOGUE, FakeServingError
 
@@ -203,7 +206,7 @@ def test_model_and_label_are_passed_on(start, fake):
         ("RESOURCE_EXHAUSTED", 503),
         ("NOT_FOUND", 503),
         ("DEADLINE_EXCEEDED", 504),
-        ("INVALID_ARGUMENT", 422),
+        ("INVALID_ARGUMENT", 503),
         ("INTERNAL", 502),
     ],
 )
@@ -212,7 +215,35 @@ def test_errors_of_the_model_server_are_told_as_what_they_are(gateway, fake, cod
     answer = gateway.post("/v1/recommendations", json={"user_id": "ann"})
     assert answer.status_code == status
     assert ("retry-after" in answer.headers) == (status == 503)
-    assert ("item_id: wrong" in answer.text) == (status == 422)
+    assert "item_id: wrong" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("code", "settings_wrong"), [("UNAVAILABLE", False), ("NOT_FOUND", True), ("INVALID_ARGUMENT", True)]
+)
+def test_popular_items_take_the_place_of_a_model_that_is_not_there(start, fake, caplog, code, settings_wrong):
+    gateway = start(popular=["item5", "item4", "item3"], label="nope")
+    fake.error = FakeServingError(code, "Unrecognized servable version label: nope")
+    answer = recommend(gateway, k=2, exclude=["item4"])
+    assert (ids(answer), answer["fallback"], answer["model_version"]) == (["item5", "item3"], True, None)
+    told = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert [one.label for one in told] == ["nope"] * settings_wrong
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_without_the_store_customers_are_taken_for_new_ones(start, fake, monkeypatch, hangs):
+    gateway = start(history_timeout_seconds=0.05)
+    act(gateway, "item5", "view")
+
+    async def gone(user_ids):
+        await asyncio.sleep(60 * hangs)
+        raise StoreError("gone")
+
+    monkeypatch.setattr(gateway.app.state.gateway.store, "history", gone)
+    answer = recommend(gateway, k=2, context=[{"item_id": "item6"}])
+    assert (ids(answer), answer["fallback"], answer["model_version"]) == (["item6", "item0"], True, 3)
+    assert fake.asked[-1]["histories"][0].item_id == ["item6"]
+    assert 'recommendations_total{source="fallback"} 2.0' in gateway.get("/metrics").text
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,14 @@ def test_a_key_has_its_own_rate(start, file):
     assert ask(gateway, "events", slow).status_code == 200
 
 
+def test_a_hash_may_be_written_in_capitals(file):
+    key = add_key(file, "shop", ("events",))
+    found = json.loads(file.read_text())
+    found["keys"][0]["sha256"] = found["keys"][0]["sha256"].upper()
+    file.write_text(json.dumps(found))
+    assert ring(file).find(key).name == "shop"
+
+
 def test_the_file_holds_no_key(file):
     key = add_key(file, "shop", ("events", "recommend"), 5.0)
     text = file.read_text()
