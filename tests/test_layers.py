@@ -43,7 +43,11 @@ LAYERS = (
     Layer("models", ("data_pipelines.schema", "models")),
     Layer("training", ("data_pipelines", "models", "training", *EXPORTS), tensorflow=True),
     Layer("serving.model_versions", ("data_pipelines.atomic", "data_pipelines.schema"), tensorflow=True),
-    Layer("serving.model_server", (*COMMON, "serving.model_server", "serving.model_versions"), tensorflow=True),
+    Layer(
+        "serving.model_server",
+        (*COMMON, "serving.event_loop_thread", "serving.model_server", "serving.model_versions"),
+        tensorflow=True,
+    ),
     Layer("serving.replay_saved_model", (), tensorflow=True),
     Layer("serving.grpc_transport", (*COMMON, "serving"), tensorflow=True),
     Layer("serving", (*COMMON, "serving")),

@@ -108,6 +108,15 @@ def test_the_server_of_somebody_else_on_the_port_is_not_used(tmp_path: Path, cap
     assert f"grpc_port {port}: cannot listen there" in capfd.readouterr().err
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process that was started in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_server_that_ends_interrupts_whoever_uses_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the model server has ended by SIGKILL"), model_server(tmp_path, 0, 0) as url:
         with grpc.insecure_channel(url.removeprefix("grpc://")) as channel:
