@@ -20,6 +20,8 @@ SHARED = ("atomic", "config", "console", "figures", "item_names", "report_page",
 """Of data_pipelines: how commands, settings, files, names and reports behave."""
 EXPORTS = ("serving.fresh_process", "serving.model_versions", "serving.promotion")
 """Of serving: what exporters and servers must agree on."""
+SERVERS = ("serving.connections", "serving.event_loop_thread")
+"""Of serving: what the model server has in common with the gateway and the client."""
 COMMON = tuple(f"data_pipelines.{name}" for name in SHARED)
 PROJECT = (*FOLDERS, "supplytower", "benchmarks", "notebooks", "tests")
 
@@ -45,7 +47,7 @@ LAYERS = (
     Layer("serving.model_versions", ("data_pipelines.atomic", "data_pipelines.schema"), tensorflow=True),
     Layer(
         "serving.model_server",
-        (*COMMON, "serving.event_loop_thread", "serving.model_server", "serving.model_versions"),
+        (*COMMON, *SERVERS, "serving.model_server", "serving.model_versions"),
         tensorflow=True,
     ),
     Layer("serving.replay_saved_model", (), tensorflow=True),

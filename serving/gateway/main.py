@@ -23,10 +23,10 @@ from data_pipelines.config import describe, resolve
 from data_pipelines.schema import EVENT_TYPE, EVENTS, ITEM_ID, ITEMS, EventType, InputError
 from serving.async_client import AsyncClient
 from serving.client_settings import ClientSettings
+from serving.connections import limited_protocol
 from serving.gateway import structured_log
 from serving.gateway.app import create_app
 from serving.gateway.catalogue import CatalogueFiles
-from serving.gateway.connections import limited_protocol
 from serving.gateway.event_store import StoreError
 from serving.gateway.gateway import Gateway
 from serving.gateway.metrics import Metrics
@@ -167,7 +167,7 @@ def serve(app: FastAPI, settings: GatewaySettings, host: str, port: int) -> None
         log_config=None,
         access_log=False,
         server_header=False,
-        http=limited_protocol(settings),
+        http=limited_protocol(settings.most_connections, settings.head_timeout_seconds),
         ws="none",  # it would take connections out of these limits
         timeout_graceful_shutdown=int(settings.drain_seconds + 0.5),
         proxy_headers=False,

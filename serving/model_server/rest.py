@@ -29,8 +29,8 @@ _VERSION = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _PREDICT = re.compile(_VERSION + r":(classify|regress|predict)", re.IGNORECASE)
 _DESCRIBE = re.compile(_VERSION + r"(/metadata)?", re.IGNORECASE)
 _LARGEST_VERSION = 2**63 - 1
-BODY_SECONDS = 60.0
-"""How long a client may take to send its request."""
+CLIENT_SECONDS = 60.0
+"""How long a client may take to send the head of its request, and again its body."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -60,12 +60,12 @@ class RestApplication:
     async def _respond(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         path = scope.get("raw_path", scope["path"].encode()).decode("ascii", "replace")
         try:
-            body = await asyncio.wait_for(self._body(receive), BODY_SECONDS)
+            body = await asyncio.wait_for(self._body(receive), CLIENT_SECONDS)
             if body is None:
                 return 413, _error(f"the request is larger than {self._max_body_bytes} bytes")
             return 200, await self._answer(scope["method"], path, body)
         except TimeoutError:
-            return 408, _error(f"the request did not arrive within {BODY_SECONDS:g} seconds")
+            return 408, _error(f"the request did not arrive within {CLIENT_SECONDS:g} seconds")
         except RequestError as error:
             return HTTP_STATUS.get(error.code, 500), _error(error.message)
         except Exception:

@@ -18,12 +18,15 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from data_pipelines.schema import InputError
+from serving.connections import limited_protocol
 from serving.event_loop_thread import EventLoopThread
 from serving.model_server.grpc_service import add_services
 from serving.model_server.manager import ModelManager
-from serving.model_server.rest import RestApplication
+from serving.model_server.rest import CLIENT_SECONDS, RestApplication
 from serving.model_server.settings import ModelServerSettings
 
+MOST_CONNECTIONS = 800
+"""Open connections of the REST API."""
 _SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 """What the health service knows of; "" is the server as a whole."""
 
@@ -120,6 +123,8 @@ class ModelServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            http=limited_protocol(MOST_CONNECTIONS, CLIENT_SECONDS),
+            ws="none",
             timeout_graceful_shutdown=int(self.settings.grace_seconds),
         )
         self._rest = uvicorn.Server(config)

@@ -1,12 +1,14 @@
 import json
 import math
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.model_server import server
 from serving.model_server.settings import ModelServerSettings
 from tests.serving.model_server.served_world import NAME, Asking, asking, publish, request_of
 
@@ -215,3 +217,15 @@ def test_a_client_that_goes_away_harms_nobody(ask: Asking) -> None:
 def test_rows_of_a_request_are_those_of_grpc(ask: Asking) -> None:
     response = ask.prediction.Predict(request_of({"x": np.float32([3])}, version_label="stable"))
     assert ask.post('{"instances": [3]}')[1]["predictions"] == tf.make_ndarray(response.outputs["y"]).tolist()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/models/half_plus:predict HTTP/1.1\r\nHost: x\r\n"])
+def test_who_sends_no_whole_head_is_closed_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server, "CLIENT_SECONDS", 0.1)
+    with asking(tmp_path) as ask:
+        with socket.create_connection((ask.server.settings.host, ask.server.rest_port), timeout=20) as connection:
+            connection.sendall(sent)
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""

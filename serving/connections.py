@@ -1,4 +1,4 @@
-"""Connections that send no request: limited in time and number, so that nobody without a key can fill the gateway.
+"""Connections that send no request: limited in time and number, so that nobody can fill a server with them.
 
 uvicorn waits for a request's head without end, and where its own limit of connections is reached it refuses health
 probes, too. Here a head has a time limit, and a connection too many takes the place of one that waits: first of those
@@ -13,25 +13,24 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.gateway.settings import GatewaySettings
-
 
 class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 with such limits; uvicorn makes one for each connection.
 
     Args:
-        settings: the limits.
+        most_connections: that are open.
+        head_timeout_seconds: in which a request's head must be here.
         uvicorns: what uvicorn passes.
     """
 
-    def __init__(self, *, settings: GatewaySettings, **uvicorns: Any):
+    def __init__(self, *, most_connections: int, head_timeout_seconds: float, **uvicorns: Any):
         super().__init__(**uvicorns)
-        self._limits, self._since = settings, self.loop.time()
+        self._most, self._head_timeout_seconds, self._since = most_connections, head_timeout_seconds, self.loop.time()
         self._head_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
-        if len(self.connections) >= self._limits.most_connections:
+        if len(self.connections) >= self._most:
             min(cast(set[LimitedProtocol], self.connections), key=LimitedProtocol._rank).give_up()
         super().connection_made(transport)
         self._expect_head()
@@ -58,7 +57,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(self._limits.head_timeout_seconds, self.give_up)
+        self._head_timer = self.loop.call_later(self._head_timeout_seconds, self.give_up)
 
     def _forget_timer(self) -> None:
         if self._head_timer is not None:
@@ -72,6 +71,6 @@ class LimitedProtocol(HttpToolsProtocol):
         return self._busy(), self._head_timer is None, self._since
 
 
-def limited_protocol(settings: GatewaySettings) -> Any:
+def limited_protocol(most_connections: int, head_timeout_seconds: float) -> Any:
     """The protocol with these limits, for `uvicorn.Config(http=...)`."""
-    return partial(LimitedProtocol, settings=settings)
+    return partial(LimitedProtocol, most_connections=most_connections, head_timeout_seconds=head_timeout_seconds)
