@@ -6,9 +6,9 @@
     draw    = U("variant:" + salt + ":" + id + ":" + unit)
     variant = the first one whose share, added to those before it, exceeds the draw
 
-A layer that is not named bears the experiment's id, a salt that is not given is empty text. 13 digits are 52 bits, which a
-double holds exactly, so any language, and SQL, finds the same variant. The place and the draw are different hashes: who
-is in an experiment does not say which variant, and experiments of different layers are independent.
+A layer that is not named bears the experiment's id, a salt that is not given is empty text. 13 digits are 52 bits,
+which a double holds exactly, so any language, and SQL, finds the same variant. The place and the draw are different
+hashes: who is in an experiment does not say which variant, and experiments of different layers are independent.
 
 Reference: Kohavi, Tang and Xu, "Trustworthy online controlled experiments", 2020, chapter 4.
 """

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
+
+from serving.experiments import score_test
+from serving.experiments.score_test import Counts
 
 FloatArray = npt.NDArray[np.float64]
 Bounds = tuple[float, float]
@@ -104,7 +106,7 @@ def compare_means(treated: Arm, control: Arm, alpha: float) -> Effect:
     """
     variance = treated.standard_error**2 + control.standard_error**2
     if variance == 0:
-        return _without_variance(treated, control)
+        return without_variance(treated, control)
     degrees = variance**2 / (
         treated.standard_error**4 / treated.degrees + control.standard_error**4 / control.degrees
     )  # Welch and Satterthwaite
@@ -142,19 +144,18 @@ def compare_proportions(treated: Arm, control: Arm, alpha: float) -> Effect:
         control: the other arm.
         alpha: 1 minus the intervals' coverage.
     """
-    counts = (round(treated.mean * treated.units), treated.units, round(control.mean * control.units), control.units)
-    happened = counts[0] + counts[2]
-    if happened in (0, treated.units + control.units):
-        return _without_variance(treated, control)
-    difference = confint_proportions_2indep(*counts, method="score", compare="diff", alpha=alpha)
-    ratio = confint_proportions_2indep(*counts, method="score", compare="ratio", alpha=alpha) if counts[2] else None
-    p_value = test_proportions_2indep(*counts, method="score", compare="diff", return_results=True).pvalue
+    counts = Counts(
+        round(treated.mean * treated.units), treated.units, round(control.mean * control.units), control.units
+    )
+    if counts.treated + counts.control in (0, treated.units + control.units):
+        return without_variance(treated, control)
+    ratio = score_test.ratio_interval(counts, alpha) if counts.control else None
     return Effect(
         treated.mean - control.mean,
-        (float(difference[0]), float(difference[1])),
+        score_test.difference_interval(counts, alpha),
         _lift(treated, control),
-        None if ratio is None else (float(ratio[0]) - 1, float(ratio[1]) - 1),
-        float(p_value),
+        None if ratio is None else (ratio[0] - 1, ratio[1] - 1),
+        score_test.p_value(counts),
         math.hypot(treated.standard_error, control.standard_error),
     )
 
@@ -177,7 +178,7 @@ def fieller(
     """
     square = quantile**2
     leading, half, last = b**2 - square * variance_b, a * b - square * covariance, a**2 - square * variance_a
-    if leading <= 0:
+    if not leading > 0:  # nor where the quantile is infinite
         return None
     root = math.sqrt(max(half**2 - leading * last, 0.0))
     return (half - root) / leading, (half + root) / leading
@@ -191,7 +192,7 @@ def _above_one(ratio: Bounds | None, control: Arm) -> Bounds | None:
     return None if ratio is None or control.mean == 0 else (ratio[0] - 1, ratio[1] - 1)
 
 
-def _without_variance(treated: Arm, control: Arm) -> Effect:
+def without_variance(treated: Arm, control: Arm) -> Effect:
     """All units of both arms are equal: nothing is known of how they vary, so nothing is concluded."""
     difference = treated.mean - control.mean
     return Effect(

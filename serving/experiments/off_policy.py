@@ -7,9 +7,9 @@ the reward r. A policy that would have taken it with probability π(a|x) has the
     SNIPS   Σ w r / Σ w                                      (not without bias, but steadier)
     DR      mean of Σ_b π(b|x) q(x, b) + w (r − q(x, a))     with a model q of the reward
 
-IPS is right if the propensities are, DR if the propensities or the model are. Intervals are normal, of the mean of these
-terms. They are wide where the new policy does what the old one seldom did: the effective sample size (Σ w)² / Σ w² says
-how many decisions of its own the log is worth.
+IPS is right if the propensities are, DR if the propensities or the model are. Intervals are normal, of the mean of
+these terms. They are wide where the new policy does what the old one seldom did: the effective sample size (Σ w)² / Σ
+w² says how many decisions of its own the log is worth.
 
 Reference: Horvitz and Thompson, 1952; Swaminathan and Joachims, "The self-normalized estimator for counterfactual
 learning", NIPS 2015; Dudík, Langford and Li, "Doubly robust policy evaluation and learning", ICML 2011.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, stats
-from statsmodels.stats.power import TTestIndPower
+from statsmodels.stats.power import NormalIndPower, TTestIndPower
 from statsmodels.stats.proportion import power_proportions_2indep
 
 from data_pipelines.schema import InputError
@@ -76,7 +76,10 @@ def power_of(question: Question, difference: float, control_units: float) -> flo
     if question.deviation is None:
         found = power_proportions_2indep(difference, question.baseline, treated, 1 / question.ratio, alpha)
         return float(found.power)
-    return float(TTestIndPower().power(abs(difference) / question.deviation, control, alpha, question.ratio))
+    size = abs(difference) / question.deviation
+    exact = float(TTestIndPower().power(size, control, alpha, question.ratio))
+    # SciPy's noncentral t gives up far out in its tail, where the normal distribution is as good
+    return exact if np.isfinite(exact) else float(NormalIndPower().power(size, control, alpha, question.ratio))
 
 
 def units_for(question: Question, difference: float) -> int:

@@ -20,7 +20,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from serving.experiments.effects import Arm, Effect, with_quantile
+from serving.experiments.effects import Arm, Effect, with_quantile, without_variance
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,7 +55,9 @@ def compare(treated: Arm, control: Arm, alpha: float, progress: float) -> Effect
         progress: units so far divided by the units planned.
     """
     error = math.hypot(treated.standard_error, control.standard_error)
-    early = min(treated.units, control.units) < MINIMUM or error == 0
+    if error == 0:
+        return without_variance(treated, control)
+    early = min(treated.units, control.units) < MINIMUM
     quantile = math.inf if early else float(limit(progress, alpha))
     p = 1.0 if early else float(p_value((treated.mean - control.mean) / error, progress, alpha))
     return with_quantile(treated, control, quantile, p)

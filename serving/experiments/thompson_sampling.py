@@ -3,9 +3,9 @@
     rate_v ~ Beta(prior successes + successes_v, prior failures + failures_v)
     share_v = P(rate_v is the highest) = ∫ f_v(x) Π_{w≠v} F_w(x) dx
 
-It costs less than a fixed split while it learns, because bad variants soon get few units, and answers "which one" sooner
-than "by how much". Outcomes of such an experiment must be weighted by propensity, so every assignment carries its own,
-and no share falls to nothing.
+It costs less than a fixed split while it learns, because bad variants soon get few units, and answers "which one"
+sooner than "by how much". Outcomes of such an experiment must be weighted by propensity, so every assignment carries
+its own, and no share falls to nothing.
 
 Reference: Thompson, 1933; Chapelle and Li, "An empirical evaluation of Thompson sampling", NIPS 2011; Zhang, Janson and
 Murphy, "Inference for batched bandits", 2020 (why a floor is needed).

@@ -144,7 +144,8 @@ def check_times(table: UnitTable, first: date | None, last: date | None) -> None
             row = rows[0]
             raise InputError(
                 f"{table.source}: row {row + 1}: {name} {table.times(name)[row]:%Y-%m-%d %H:%M} lies before "
-                f"{EXPOSED_AT} {exposed[row]:%Y-%m-%d %H:%M} ({len(rows):,} rows); leave out what happened before a unit was exposed"
+                f"{EXPOSED_AT} {exposed[row]:%Y-%m-%d %H:%M} ({len(rows):,} rows); leave out what happened "
+                "before a unit was exposed"
             )
     days = exposed.dt.date()
     outside = (days < (first or date.min)) | (days > (last or date.max))

@@ -1,7 +1,7 @@
 """What an analysis means, in words: what to do, and a sentence for each thing that was found.
 
-The first metric decides. A variant is to be shipped if it is significantly better on it, significantly worse on no other,
-and all its guardrails hold; of several the one with the largest effect.
+The first metric decides. A variant is to be shipped if it is significantly better on it, significantly worse on no
+other, and all its guardrails hold; of several the one with the largest effect.
 """
 
 from collections.abc import Iterator
@@ -97,9 +97,9 @@ def _sentences(analysis: Analysis) -> Iterator[str]:
         else:
             result = ("not significant", "significantly better", "significantly worse")[one.outcome(analysis.alpha)]
             yield f"{one.metric}, {one.variant}: {change_of(one)} ({sure}); {result}, p = {one.adjusted_p:.2g}."
-    for one in analysis.returns:
-        text = "" if one.bounds is None else f" ({one.bounds[0]:+.0%} to {one.bounds[1]:+.0%}, {sure})"
-        yield f"{one.variant} returns {one.roi:+.0%}{text} on a cost of {one.cost:.4g} per unit."
+    for paid in analysis.returns:
+        text = "" if paid.bounds is None else f" ({paid.bounds[0]:+.0%} to {paid.bounds[1]:+.0%}, {sure})"
+        yield f"{paid.variant} returns {paid.roi:+.0%}{text} on a cost of {paid.cost:.4g} per unit."
 
 
 def change_of(one: Comparison) -> str:
