@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Command] = {
     "experiment design": Command("serving.experiments.design", "say how many units and days an experiment needs"),
     "experiment assign": Command("serving.experiments.assign", "say which unit sees which variant; write a table"),
     "experiment analyze": Command("serving.experiments.analyze", "say what an experiment has shown, and how surely"),
+    "experiment off-policy": Command("serving.experiments.evaluate_policy", "say what another policy would earn"),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 
@@ -91,6 +92,7 @@ to experiments:
   supplytower experiment design --baseline 0.10 --lift 0.05 --daily-units 4000
   supplytower experiment assign --experiments experiments.yaml --units users.parquet --out assignments.parquet
   supplytower experiment analyze --table outcomes.parquet --metric visit --report experiment.html
+  supplytower experiment off-policy --log outcomes.parquet --policy policy.csv --reward visit
 
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 

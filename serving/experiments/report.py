@@ -14,10 +14,8 @@ from serving.experiments.verdict import Verdict, change_of
 TEMPLATE = Path(__file__).with_name("experiment.html.jinja")
 ROW_INCHES = 0.36
 TONES = {"ship": "better", "keep": "worse", "undecided": "open", "distrust": "worse"}
-CAPTION = (
-    "The dot is the estimate, the line the interval of values that the outcomes do not exclude. A line that does not "
-    "touch 0 shows a change; guardrails have their margin as a dashed line."
-)
+CAPTION = "Dot: the estimate; line: its interval. {}"
+READ = {False: "A line that does not touch 0 shows a change.", True: "Dashed: the margin that must be excluded."}
 
 
 def experiment_page(analysis: Analysis, verdict: Verdict) -> str:
@@ -34,7 +32,11 @@ def experiment_page(analysis: Analysis, verdict: Verdict) -> str:
     for one in analysis.comparisons:
         groups.setdefault(one.metric, []).append(one)
     pictures = [
-        Picture(f"{name}: change against {analysis.variants[0]}", CAPTION, partial(_intervals, shown, analysis.alpha))
+        Picture(
+            f"{name}: change against {analysis.variants[0]}",
+            CAPTION.format(READ[shown[0].guardrail is not None]),
+            partial(_intervals, shown, analysis.alpha),
+        )
         for name, shown in groups.items()
     ]
     rows = [

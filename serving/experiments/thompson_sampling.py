@@ -20,7 +20,7 @@ from scipy import stats
 from data_pipelines.schema import InputError
 
 FloatArray = npt.NDArray[np.float64]
-POINTS = 4001
+POINTS = 1001
 """Of the integral, at the quantiles of each rate."""
 
 

@@ -82,7 +82,7 @@ def _doubts(analysis: Analysis, variant: str) -> list[str]:
 
 
 def _sentences(analysis: Analysis) -> Iterator[str]:
-    sure = f"{1 - analysis.alpha:.0%} interval"
+    sure = f"{1 - analysis.alpha:.0%} interval "
     ratio = analysis.sample_ratio
     if ratio is not None and ratio.passes:
         yield f"Units are split as planned (sample ratio check: p = {ratio.p_value:.2g})."
@@ -93,21 +93,26 @@ def _sentences(analysis: Analysis) -> Iterator[str]:
                 State.BROKEN: f"is broken: the change is beyond {one.guardrail:+.1%}",
                 State.OPEN: f"is open: a change beyond {one.guardrail:+.1%} is not excluded",
             }[one.state]
-            yield f"Guardrail {one.metric}, {one.variant}: {change_of(one)} ({sure}); {end}."
+            yield f"Guardrail {one.metric}, {one.variant}: {change_of(one, sure)}; {end}."
         else:
             result = ("not significant", "significantly better", "significantly worse")[one.outcome(analysis.alpha)]
-            yield f"{one.metric}, {one.variant}: {change_of(one)} ({sure}); {result}, p = {one.adjusted_p:.2g}."
+            yield f"{one.metric}, {one.variant}: {change_of(one, sure)}; {result}, p = {one.adjusted_p:.2g}."
     for paid in analysis.returns:
-        text = "" if paid.bounds is None else f" ({paid.bounds[0]:+.0%} to {paid.bounds[1]:+.0%}, {sure})"
+        text = "" if paid.bounds is None else f" ({sure}{paid.bounds[0]:+.0%} to {paid.bounds[1]:+.0%})"
         yield f"{paid.variant} returns {paid.roi:+.0%}{text} on a cost of {paid.cost:.4g} per unit."
 
 
-def change_of(one: Comparison) -> str:
-    """The lift and its interval, or the difference where there is no lift."""
+def change_of(one: Comparison, label: str = "") -> str:
+    """The lift and its interval, or the difference where there is no lift.
+
+    Args:
+        one: the comparison.
+        label: what stands before the interval.
+    """
     effect = one.effect
     if effect.lift is None or effect.lift_bounds is None:
-        return f"{effect.difference:+.4g} ({effect.bounds[0]:+.4g} to {effect.bounds[1]:+.4g})"
-    return f"{effect.lift:+.1%} ({effect.lift_bounds[0]:+.1%} to {effect.lift_bounds[1]:+.1%})"
+        return f"{effect.difference:+.4g} ({label}{effect.bounds[0]:+.4g} to {effect.bounds[1]:+.4g})"
+    return f"{effect.lift:+.1%} ({label}{effect.lift_bounds[0]:+.1%} to {effect.lift_bounds[1]:+.1%})"
 
 
 def _change(one: Comparison) -> str:

@@ -42,44 +42,30 @@ def answer(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
-def refusal(capsys, *words):
-    assert main(["experiment", *words]) == 2
+def run(words: str) -> int:
+    return main(["experiment", *words.split()])
+
+
+def refusal(capsys, words: str) -> str:
+    assert run(words) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     return error
 
 
 def test_design(capsys):
-    assert (
-        main(["experiment", "design", "--baseline", "0.25", "--effect", "0.15", "--daily-units", "30", "--json"]) == 0
-    )
+    assert run("design --baseline 0.25 --effect 0.15 --daily-units 30 --json") == 0
     found = json.loads(capsys.readouterr().out)
     # Fleiss, Levin and Paik: 152 each; 304 by 30 a day are 11 days
     assert (found["units"], found["days"], found["lift"]) == ([152, 152], 11, pytest.approx(0.6))
     assert found["detectable_after_weeks"]["1"] > found["detectable_after_weeks"]["8"]
-    assert main(["experiment", "design", "--baseline", "0.25", "--units", "304"]) == 0
+    assert run("design --baseline 0.25 --units 304") == 0
     assert "To find a change of 0.25 by +0.1499" in capsys.readouterr().out
-    assert (
-        main(
-            [
-                "experiment",
-                "design",
-                "--baseline",
-                "0.25",
-                "--lift",
-                "0.6",
-                "--daily-units",
-                "30",
-                "--shares",
-                "0.5,0.25,0.25",
-            ]
-        )
-        == 0
-    )
+    assert run("design --baseline 0.25 --lift 0.6 --daily-units 30 --shares 0.5,0.25,0.25") == 0
     printed = capsys.readouterr().out
     assert "at alpha 0.025" in printed
     assert "Run it for whole weeks" in printed
-    assert main(["experiment", "design", "--baseline", "0.9", "--units", "20"]) == 0
+    assert run("design --baseline 0.9 --units 20") == 0
     assert "So few units find no change" in capsys.readouterr().out
 
 
@@ -96,32 +82,31 @@ def test_design(capsys):
     ],
 )
 def test_impossible_designs(words, said, capsys):
-    assert said in refusal(capsys, "design", *words.split())
+    assert said in refusal(capsys, f"design {words}")
 
 
 def test_assign(world, capsys):
-    words = ["experiment", "assign", "--experiments", "experiments.yaml", "--units", "users.csv", "--out"]
-    assert main([*words, "a.parquet"]) == 0
-    assert main([*words, "b.csv"]) == 0
+    words = "assign --experiments experiments.yaml --units users.csv --out"
+    assert run(f"{words} a.parquet") == 0
+    assert run(f"{words} b.csv") == 0
     table = pl.read_parquet("a.parquet")
     assert table.equals(pl.read_csv("b.csv", schema_overrides={"unit": pl.String}))
-    assert (
-        table["unit"].n_unique() == table.height == 2000
-    )  # the two experiments have the whole layer, and share nobody
+    # the two experiments have the whole layer, and share nobody
+    assert table["unit"].n_unique() == table.height == 2000
     assert set(table.filter(experiment="welcome")["variant"]) == {"none", "discount", "gift"}
-    assert main([*words, "c.csv", "--on", "2024-06-01"]) == 0
+    assert run(f"{words} c.csv --on 2024-06-01") == 0
     assert pl.read_csv("c.csv")["experiment"].unique().to_list() == ["winback"]
-    assert main([*words, "d.csv", "--id", "welcome"]) == 0
+    assert run(f"{words} d.csv --id welcome") == 0
     assert pl.read_csv("d.csv")["experiment"].unique().to_list() == ["welcome"]
 
 
 def test_assign_by_what_was_seen(world, capsys):
-    words = ["experiment", "assign", "--experiments", "thompson.yaml", "--units", "users.csv", "--out", "a.parquet"]
-    assert main(words) == 0
+    words = "assign --experiments thompson.yaml --units users.csv --out a.parquet"
+    assert run(words) == 0
     assert "shares are those of the file" in capsys.readouterr().err
     first = pl.read_parquet("a.parquet").head(400)
     first.with_columns(bought=(pl.col("variant") == "b").cast(int)).write_csv("seen.csv")
-    assert main([*words, "--outcomes", "seen.csv", "--metric", "bought"]) == 0
+    assert run(f"{words} --outcomes seen.csv --metric bought") == 0
     second = pl.read_parquet("a.parquet")
     assert second.height == 1600  # the others keep what they have
     assert second.join(first, on="unit").is_empty()
@@ -145,35 +130,23 @@ def test_assign_by_what_was_seen(world, capsys):
     ],
 )
 def test_impossible_assignments(world, words, said, capsys):
-    assert said in refusal(capsys, "assign", "--units", "users.csv", "--out", "a.csv", *words.split())
+    assert said in refusal(capsys, f"assign --units users.csv --out a.csv {words}")
     assert not Path("a.csv").exists()
 
 
 def test_units_twice(world, capsys):
     pl.DataFrame({"user_id": ["a", "b", "a"]}).write_csv("twice.csv")
-    words = ["assign", "--experiments", "experiments.yaml", "--units", "twice.csv", "--out", "a.csv"]
-    assert "unit 'a' is listed more than once" in refusal(capsys, *words)
+    words = "assign --experiments experiments.yaml --units twice.csv --out a.csv"
+    assert "unit 'a' is listed more than once" in refusal(capsys, words)
 
 
 def test_thompson_outcomes_must_be_0_or_1(world, capsys):
     frame = pl.DataFrame({"unit": ["x"], "variant": ["a"], "experiment": ["shop"], "bought": [2]})
     frame.write_csv("seen.csv")
-    words = [
-        "assign",
-        "--experiments",
-        "thompson.yaml",
-        "--units",
-        "users.csv",
-        "--out",
-        "a.csv",
-        "--outcomes",
-        "seen.csv",
-        "--metric",
-        "bought",
-    ]
-    assert "bought is 2; Thompson sampling needs 0 or 1" in refusal(capsys, *words)
+    words = "assign --experiments thompson.yaml --units users.csv --out a.csv --outcomes seen.csv --metric bought"
+    assert "bought is 2; Thompson sampling needs 0 or 1" in refusal(capsys, words)
     frame.with_columns(variant=pl.lit("z"), bought=1).write_csv("seen.csv")
-    assert "unknown variant 'z'; shop has a, b" in refusal(capsys, *words)
+    assert "unknown variant 'z'; shop has a, b" in refusal(capsys, words)
 
 
 def test_analyze(world, capsys):
@@ -220,19 +193,8 @@ def test_a_covariate_that_the_treatment_changed_is_named(world, capsys):
 
 
 def test_the_table_and_the_page(world, capsys):
-    words = [
-        "--table",
-        "outcomes.csv",
-        "--control",
-        "none",
-        "--metric",
-        "visit",
-        "--guardrail",
-        "spend=-0.05",
-        "--report",
-        "page.html",
-    ]
-    assert main(["experiment", "analyze", *words]) == 0
+    words = "analyze --table outcomes.csv --control none --metric visit --guardrail spend=-0.05"
+    assert run(f"{words} --report page.html") == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("Ship mail: visit is 200.0% higher than with none.")
     assert "holds" in printed.out
@@ -259,9 +221,7 @@ def test_retention(world, capsys):
         pytest.approx(0.6),
     )
     assert "retention 14 days: 300 of 400 units were exposed long enough ago." in found["notices"]
-    assert "end less than 40 days after" in refusal(
-        capsys, *["analyze", "--table", "outcomes.csv", "--retention", "40"]
-    )
+    assert "end less than 40 days after" in refusal(capsys, "analyze --table outcomes.csv --retention 40")
 
 
 def test_moving_shares_are_weighted(world, capsys):
@@ -306,8 +266,8 @@ def test_moving_shares_are_weighted(world, capsys):
 )
 def test_bad_tables(world, change, said, capsys):
     world.with_columns(**change).write_csv("outcomes.csv")
-    words = ["analyze", "--table", "outcomes.csv", "--metric", "visit", "--shares", "none=0.5,mail=0.5"]
-    assert said in refusal(capsys, *words)
+    words = "analyze --table outcomes.csv --metric visit --shares none=0.5,mail=0.5"
+    assert said in refusal(capsys, words)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +303,7 @@ def test_bad_tables(world, change, said, capsys):
     ],
 )
 def test_impossible_analyses(world, words, said, capsys):
-    assert said in refusal(capsys, "analyze", "--table", "outcomes.csv", *words.split())
+    assert said in refusal(capsys, f"analyze --table outcomes.csv {words}")
 
 
 def test_the_days_of_the_experiment_are_checked(world, capsys):
@@ -352,11 +312,11 @@ def test_the_days_of_the_experiment_are_checked(world, capsys):
         exposed_at=pl.lit("2024-05-29T08:00:00"),
     )
     pl.concat([changed, changed.with_columns(unit=pl.col("unit") + "x", variant=pl.lit("discount"))]).write_csv("o.csv")
-    words = ["analyze", "--table", "o.csv", "--metric", "visit", "--experiments", "experiments.yaml", "--id", "welcome"]
+    words = "analyze --table o.csv --metric visit --experiments experiments.yaml --id welcome"
     said = "exposed_at 2024-05-29 lies outside the experiment's days 2024-05-01 to 2024-05-28 (800 rows)"
-    assert said in refusal(capsys, *words)
+    assert said in refusal(capsys, words)
 
 
 def test_a_thompson_experiment_needs_propensities(world, capsys):
-    words = ["analyze", "--table", "outcomes.csv", "--metric", "visit", "--experiments", "thompson.yaml"]
-    assert "shop has moving shares; add the column propensity" in refusal(capsys, *words)
+    words = "analyze --table outcomes.csv --metric visit --experiments thompson.yaml"
+    assert "shop has moving shares; add the column propensity" in refusal(capsys, words)

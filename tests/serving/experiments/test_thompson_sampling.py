@@ -36,7 +36,7 @@ def test_it_earns_more_than_a_fixed_split_and_finds_the_best():
     rates, batch = np.array([0.05, 0.05, 0.10]), 500
     random = np.random.default_rng(2)
     earned, last = [], []
-    for _ in range(20):
+    for _ in range(8):
         successes, failures, total = np.ones(3), np.ones(3), 0.0
         for _ in range(20):
             share = shares(BetaBernoulli(successes, failures), 0.05)
