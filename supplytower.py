@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, Command] = {
     "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
     "inventory monitor": Command("serving.inventory.monitor", "list what is about to go wrong in stock"),
     "inventory simulate": Command("serving.inventory.replay", "replay ordering policies on demand that followed"),
+    "experiment design": Command("serving.experiments.design", "say how many units and days an experiment needs"),
+    "experiment assign": Command("serving.experiments.assign", "say which unit sees which variant; write a table"),
+    "experiment analyze": Command("serving.experiments.analyze", "say what an experiment has shown, and how surely"),
+    "experiment off-policy": Command("serving.experiments.evaluate_policy", "say what another policy would earn"),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 
@@ -83,6 +87,12 @@ to orders:
   supplytower inventory plan --models build/models --data build/data --out build/plan.parquet
   supplytower inventory monitor --models build/models --data build/data
   supplytower inventory simulate --demand later.parquet --forecast build/forecast.parquet --out build/simulation.parquet
+
+to experiments:
+  supplytower experiment design --baseline 0.10 --lift 0.05 --daily-units 4000
+  supplytower experiment assign --experiments experiments.yaml --units users.parquet --out assignments.parquet
+  supplytower experiment analyze --table outcomes.parquet --metric visit --report experiment.html
+  supplytower experiment off-policy --log outcomes.parquet --policy policy.csv --reward visit
 
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 

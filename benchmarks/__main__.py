@@ -40,6 +40,7 @@ BENCHMARKS = {
     "serving_latency": Benchmark("answers of the exported model in process", needs=("data", "models")),
     "forecast_speed": Benchmark("training and inference of the forecaster", needs=("data", "models")),
     "cold_start": Benchmark("forecasts of products with at most four weeks of history"),
+    "experiments": Benchmark("off-policy values beside what was earned, and assignment of a million units", needs=()),
     "inventory_speed": Benchmark("orders, beside stockpyl where it is installed", needs=()),
     "published_protocol": Benchmark("the AUC of a published protocol and of a shop's question", long=True),
     "tune_baselines": Benchmark("the baselines' hyperparameters on the validation baskets", long=True),

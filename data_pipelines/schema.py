@@ -39,6 +39,13 @@ PACK_SIZE = "pack_size"
 CAPACITY = "capacity"
 SHELF_LIFE_DAYS = "shelf_life_days"
 VOLUME = "volume"
+UNIT = "unit"
+VARIANT = "variant"
+EXPERIMENT = "experiment"
+PROPENSITY = "propensity"
+EXPOSED_AT = "exposed_at"
+OUTCOME_AT = "outcome_at"
+LAST_SEEN_AT = "last_seen_at"
 SOURCE_ROW = "__source_row"  # 1 = the first data row of the file a row came from; only while data are being prepared
 REASON = "__reason"  # why a row is quarantined; null for a good row
 

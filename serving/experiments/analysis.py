@@ -1,0 +1,174 @@
+"""The whole analysis of an experiment: every metric in every variant against the control, corrected for their number.
+
+The p-values of all metrics and variants are one family (Holm's correction by default: the chance that any of them is
+significant without an effect stays at alpha). Intervals are not corrected. Guardrails are outside the family: all of
+them must hold, so their number makes no false alarm likelier.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from data_pipelines.schema import InputError
+from serving.experiments import sequential
+from serving.experiments.effects import Arm, Effect, compare_means, compare_proportions
+from serving.experiments.guardrails import Guardrail, State
+from serving.experiments.metrics import Kind, Metric
+from serving.experiments.return_on_investment import Return
+from serving.experiments.sample_ratio import THRESHOLD, SampleRatio, check_sample_ratio
+from serving.experiments.unit_table import FloatArray, UnitTable
+
+CORRECTIONS = {"holm": "holm", "bonferroni": "bonferroni", "benjamini-hochberg": "fdr_bh", "none": None}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of one variant against the control.
+
+    Args:
+        metric: name of the metric.
+        kind: how the effect was found.
+        variant: name of the variant.
+        control: the control's arm.
+        treated: the variant's arm.
+        effect: what is between them.
+        adjusted_p: the p-value corrected for the number of comparisons; None for a guardrail.
+        better: whether more is better, 1, or less, -1.
+        guardrail: the margin, if the metric is one.
+        state: what is known of the guardrail.
+    """
+
+    metric: str
+    kind: Kind
+    variant: str
+    control: Arm
+    treated: Arm
+    effect: Effect
+    adjusted_p: float | None = None
+    better: int = 1
+    guardrail: float | None = None
+    state: State | None = None
+
+    def outcome(self, alpha: float) -> int:
+        """1 if significantly better than the control, -1 if worse, 0 if not significant."""
+        if self.adjusted_p is None or self.adjusted_p >= alpha:
+            return 0
+        return int(np.sign(self.effect.difference)) * self.better
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What an experiment has shown.
+
+    Args:
+        name: of the experiment, or of its table.
+        variants: names, the control first.
+        units: of each variant.
+        sample_ratio: the check of the shares; None where shares followed the outcomes.
+        comparisons: metrics in the order they were asked for, each with all variants.
+        returns: ROI of variants, if asked for.
+        alpha: of the tests; 1 minus the intervals' coverage.
+        correction: for several comparisons.
+        progress: units divided by the planned ones, for a sequential test.
+        notices: what a reader must know, in sentences.
+    """
+
+    name: str
+    variants: tuple[str, ...]
+    units: tuple[int, ...]
+    sample_ratio: SampleRatio | None
+    comparisons: tuple[Comparison, ...]
+    returns: tuple[Return, ...]
+    alpha: float
+    correction: str
+    progress: float | None
+    notices: tuple[str, ...]
+
+
+def analyze(
+    table: UnitTable,
+    metrics: Sequence[Metric],
+    *,
+    name: str = "experiment",
+    shares: Sequence[float] | None = None,
+    guardrails: Sequence[Guardrail] = (),
+    lower_is_better: Sequence[str] = (),
+    alpha: float = 0.05,
+    correction: str = "holm",
+    planned_units: int | None = None,
+    returned: tuple[Return, ...] = (),
+    notices: Sequence[str] = (),
+) -> Analysis:
+    """Compare every variant with the control.
+
+    Args:
+        table: of the units.
+        metrics: those of the guardrails too; the first decides.
+        name: of the experiment.
+        shares: of the variants, the control first; equal if None.
+        guardrails: metrics that must not get worse.
+        lower_is_better: names of metrics.
+        alpha: of the tests.
+        correction: one of `CORRECTIONS`.
+        planned_units: of all variants together; makes the tests sequential.
+        returned: ROI to be kept.
+        notices: sentences to be kept.
+
+    Raises:
+        InputError: if a setting cannot be.
+    """
+    if not 0 < alpha < 1:
+        raise InputError(f"--alpha {alpha:g}: must lie between 0 and 1")
+    if planned_units is not None and planned_units < 1:
+        raise InputError(f"--sequential {planned_units}: give the number of units that are planned")
+    progress = None if planned_units is None else len(table.variant) / planned_units
+    margins = {one.metric: one for one in guardrails}
+    found = []
+    for metric in metrics:
+        arms = [metric.arm(table, number) for number in range(len(table.variants))]
+        for variant, arm in zip(table.variants[1:], arms[1:], strict=True):
+            effect = _compare(metric, arm, arms[0], alpha, progress)
+            one = Comparison(metric.name, metric.kind, variant, arms[0], arm, effect)
+            if guardrail := margins.get(metric.name):
+                better = -1 if guardrail.margin > 0 else 1
+                one = replace(one, guardrail=guardrail.margin, state=guardrail.state(effect), better=better)
+            elif metric.name in lower_is_better:
+                one = replace(one, better=-1)
+            found.append(one)
+    ratio = (
+        None if table.weights is not None else check_sample_ratio(table.units, shares or [1.0] * len(table.variants))
+    )
+    corrected = tuple(_correct(found, alpha, correction))
+    return Analysis(
+        name, table.variants, table.units, ratio, corrected, returned, alpha, correction, progress, tuple(notices)
+    )
+
+
+def unbalanced(table: UnitTable, covariates: FloatArray, names: Sequence[str]) -> list[str]:
+    """Covariates that differ between variants more than chance allows: they were not from before the exposure."""
+    groups = [covariates[table.variant == number] for number in range(len(table.variants))]
+    varying = np.ptp(covariates, axis=0) > 0
+    return [
+        name
+        for column, name in enumerate(names)
+        if varying[column] and stats.f_oneway(*(group[:, column] for group in groups)).pvalue < THRESHOLD
+    ]
+
+
+def _compare(metric: Metric, treated: Arm, control: Arm, alpha: float, progress: float | None) -> Effect:
+    if progress is not None:
+        return sequential.compare(treated, control, alpha, progress)
+    if metric.kind is Kind.PROPORTION:
+        return compare_proportions(treated, control, alpha)
+    return compare_means(treated, control, alpha)
+
+
+def _correct(comparisons: Sequence[Comparison], alpha: float, correction: str) -> list[Comparison]:
+    """Give those that are no guardrails their corrected p-values."""
+    family = [one.effect.p_value for one in comparisons if one.guardrail is None]
+    method = CORRECTIONS[correction]
+    adjusted = iter(family if method is None or not family else multipletests(family, alpha, method)[1])
+    return [one if one.guardrail is not None else replace(one, adjusted_p=float(next(adjusted))) for one in comparisons]

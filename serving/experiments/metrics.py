@@ -1,0 +1,129 @@
+"""What is measured in every unit: shares of units, means, ratios of sums, retention.
+
+visit                a column of 0 and 1 is a proportion, any other column a mean
+clicks/impressions   a ratio of sums: the unit that was assigned is the user, what is counted are its events
+retention 28 days    the share of units seen again 28 days or more after their exposure, among those exposed so long
+                     before the end of the data that this could be seen
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from data_pipelines.schema import EXPOSED_AT, LAST_SEEN_AT, InputError
+from serving.experiments.cuped import adjust
+from serving.experiments.effects import Arm, mean_arm, ratio_arm
+from serving.experiments.unit_table import FEWEST, FloatArray, UnitTable
+
+
+class Kind(StrEnum):
+    """How an effect on a metric is found."""
+
+    PROPORTION = "proportion"
+    MEAN = "mean"
+    RATIO = "ratio"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of all units.
+
+    Args:
+        name: what it is called.
+        kind: see `Kind`.
+        values: `[n]` of the units; of a ratio the numerators.
+        denominator: `[n]` of a ratio.
+        among: `[n]` which units count; None for all.
+        explained: share of the variance that covariates took away.
+    """
+
+    name: str
+    kind: Kind
+    values: FloatArray
+    denominator: FloatArray | None = None
+    among: npt.NDArray[np.bool_] | None = None
+    explained: float | None = None
+
+    def arm(self, table: UnitTable, number: int) -> Arm:
+        """The metric in one variant.
+
+        Raises:
+            InputError: if too few of its units count.
+        """
+        rows = table.variant == number
+        if self.among is not None:
+            rows &= self.among
+        variant = table.variants[number]
+        if rows.sum() < FEWEST:
+            raise InputError(f"{self.name}: variant {variant!r} has {rows.sum()} units that count; {FEWEST} are needed")
+        weights = None if table.weights is None else table.weights[rows]
+        if self.denominator is None:
+            return mean_arm(self.values[rows], weights)
+        if not self.denominator[rows].any():
+            raise InputError(f"{table.source}: {self.name}: its denominator is 0 for all units of variant {variant!r}")
+        return ratio_arm(self.values[rows], self.denominator[rows], weights)
+
+
+def column_metric(table: UnitTable, name: str, covariates: FloatArray | None = None) -> Metric:
+    """A column as a metric, with the part that covariates explain taken away.
+
+    Args:
+        table: of the units.
+        name: the column.
+        covariates: `[n, m]` from before the exposure.
+
+    Raises:
+        InputError: if the column is missing or holds something else than numbers.
+    """
+    values = table.numbers(name)
+    if covariates is None:
+        binary = table.weights is None and bool(np.isin(values, (0.0, 1.0)).all())
+        return Metric(name, Kind.PROPORTION if binary else Kind.MEAN, values)
+    adjusted = adjust(values, covariates, table.variant)
+    variance = values.var()
+    return Metric(name, Kind.MEAN, adjusted, explained=float(1 - adjusted.var() / variance) if variance else 0.0)
+
+
+def ratio_metric(table: UnitTable, word: str) -> Metric:
+    """`NUMERATOR/DENOMINATOR` as a metric.
+
+    Raises:
+        InputError: if it is not of that form, or a denominator is negative.
+    """
+    numerator, separator, denominator = word.partition("/")
+    if not (numerator and separator and denominator):
+        raise InputError(f"--ratio {word!r}: write NUMERATOR/DENOMINATOR, two columns, e.g. clicks/impressions")
+    per = table.numbers(denominator)
+    if len(wrong := np.flatnonzero(per < 0)):
+        raise InputError(
+            f"{table.source}: row {wrong[0] + 1}: {denominator} is {per[wrong[0]]:g}; it must not be negative"
+        )
+    return Metric(word, Kind.RATIO, table.numbers(numerator), per)
+
+
+def retention_metric(table: UnitTable, days: int) -> Metric:
+    """Share of units that were seen so many days after their exposure, or later.
+
+    Raises:
+        InputError: if times are missing, or no unit was exposed so long ago.
+    """
+    if days < 1:
+        raise InputError(f"--retention {days}: must be at least 1 day")
+    exposed, seen = table.times(EXPOSED_AT), table.times(LAST_SEEN_AT)
+    if exposed.null_count():
+        raise InputError(
+            f"{table.source}: row {exposed.is_null().arg_true()[0] + 1} has no {EXPOSED_AT}; give every unit's"
+        )
+    wait, last = timedelta(days=days), pl.concat([exposed, seen]).max()
+    among = (exposed + wait <= last).to_numpy()
+    if not among.any():
+        raise InputError(
+            f"--retention {days}: the data end less than {days} days after the first exposure; ask for fewer"
+        )
+    retained = (seen - exposed >= wait).fill_null(False).to_numpy().astype(np.float64)
+    kind = Kind.PROPORTION if table.weights is None else Kind.MEAN
+    return Metric(f"retention {days} days", kind, retained, among=among)

@@ -1,0 +1,80 @@
+"""Units that are needed, beside textbooks and statsmodels."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.power import TTestIndPower
+from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
+
+from data_pipelines.schema import InputError
+from serving.experiments.sample_ratio import check_sample_ratio
+from serving.experiments.sample_size import Question, detectable, power_of, units_for
+
+
+def test_rates_as_in_the_textbook():
+    # Fleiss, Levin and Paik, 4.1 without continuity correction: .25 against .40, alpha .05, power .8:
+    # (1.959964 sqrt(2 · .325 · .675) + .841621 sqrt(.25 · .75 + .4 · .6))² / .15² = 151.87
+    assert units_for(Question(0.25), 0.15) == 152
+    expected = samplesize_proportions_2indep_onetail(0.005, 0.1, 0.9, alpha=0.05)
+    assert units_for(Question(0.1, power=0.9), 0.005) == pytest.approx(expected, abs=1)
+
+
+def test_means_as_statsmodels_has_them():
+    # two samples, effect of half a deviation, alpha .05, power .8: 64 each (Cohen, 1988, table 2.4.1)
+    assert units_for(Question(10, deviation=4), 2) == 64
+    expected = TTestIndPower().solve_power(0.1, None, 0.01, 0.9, 0.5)
+    assert units_for(Question(10, deviation=4, alpha=0.01, power=0.9, ratio=0.5), 0.4) == pytest.approx(expected, abs=1)
+
+
+def test_a_covariate_saves_its_share():
+    # correlation 0.6 explains 0.36 of the variance: 64 % of the units
+    plain, less = (units_for(Question(1, deviation=10, correlation=rho), 0.5) for rho in (0, 0.6))
+    assert less / plain == pytest.approx(0.64, rel=1e-3)
+
+
+def test_peeking_costs():
+    # the limit at the plan is 3.0352: ((3.0352 + 0.8416) / (1.9600 + 0.8416))² = 1.915
+    plain, peeking = (units_for(Question(1, deviation=10, sequential=sequential), 0.5) for sequential in (False, True))
+    assert peeking / plain == pytest.approx(1.915, rel=1e-3)
+
+
+@given(baseline=st.floats(0.01, 0.5), units=st.integers(1000, 10**6), power=st.floats(0.5, 0.95), mean=st.booleans())
+def test_there_and_back(baseline, units, power, mean):
+    question = Question(baseline, deviation=3 * baseline if mean else None, power=power)
+    effect = detectable(question, units)
+    assert effect is not None
+    assert units_for(question, effect) == pytest.approx(units, rel=1e-4, abs=1)
+    assert power_of(question, effect, units) == pytest.approx(power, abs=1e-6)
+
+
+def test_too_few_units_for_any_rate():
+    assert detectable(Question(0.9), 10) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Question(0.0), "baseline 0: a rate lies between 0 and 1; for a mean give its deviation too"),
+        (lambda: Question(1.4), "baseline 1.4: a rate"),
+        (lambda: Question(1.4, deviation=0), "deviation 0: must be more than 0"),
+        (lambda: Question(0.1, alpha=1), "alpha 1: must lie between 0 and 1"),
+        (lambda: Question(0.1, power=0.04), "power 0.04: must exceed alpha 0.05"),
+        (lambda: Question(0.1, correlation=1), "correlation 1"),
+        (lambda: units_for(Question(0.1), 0), "effect 0"),
+        (lambda: units_for(Question(0.1), 0.95), "takes the rate from 0.1 to 1.05"),
+    ],
+)
+def test_what_is_no_question(make, said):
+    with pytest.raises(InputError) as caught:
+        make()
+    assert said in str(caught.value)
+
+
+def test_sample_ratio_by_hand():
+    # 520 and 480 of 1000 with equal shares: 20² / 500 · 2 = 1.6, one degree of freedom
+    found = check_sample_ratio([520, 480], [0.5, 0.5])
+    assert found.p_value == pytest.approx(float(stats.chi2.sf(1.6, 1)))
+    assert found.passes
+    assert not check_sample_ratio([5200, 4800], [1, 1]).passes
+    assert check_sample_ratio([5200, 4800], [0.52, 0.48]).p_value == 1.0
