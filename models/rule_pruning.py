@@ -1,0 +1,52 @@
+"""Rules that say nothing new: another one says the same with less, or more from the same.
+
+A → C is redundant if there is a rule A' → C' with A' ⊆ A and C ⊆ C' of the same support and the same confidence. It has
+to be looked for one item away only: counts change monotonically, so if a far relative has the same, the near one has.
+    a shorter antecedent   some x of A is in every basket that holds the rest of A (A is no *generator*)
+    a longer consequent    some y outside is in every basket that holds A ∪ C (A ∪ C is not *closed*)
+References: Bastide et al., "Mining Minimal Non-redundant Association Rules Using Frequent Closed Itemsets", CL 2000; Zaki,
+"Generating Non-Redundant Association Rules", KDD 2000.
+"""
+
+import numpy as np
+
+from models.basket_rules import BoolArray, Rules, padded, union, without
+from models.frequent_sets import NOTHING, FrequentSets
+
+
+def redundant(rules: Rules, sets: FrequentSets, max_consequent: int = 1) -> BoolArray:
+    """Which rules another rule makes superfluous.
+
+    Args:
+        rules: the rules.
+        sets: the frequent sets that they came from.
+        max_consequent: items of the largest consequent that rules may have.
+
+    Returns:
+        `[r]`.
+    """
+    found = np.zeros(len(rules), bool)
+    long = rules.antecedent[:, 1] != NOTHING if len(sets.items) > 1 else found
+    for position in range(rules.antecedent.shape[1]):
+        rows = np.flatnonzero(long & (rules.antecedent[:, position] != NOTHING))
+        shorter = sets.count(without(rules.antecedent[rows], position))
+        found[rows] |= shorter == rules.antecedent_baskets[rows]
+    growing = np.flatnonzero((rules.consequent != NOTHING).sum(axis=1) < max_consequent)
+    whole = union(rules.antecedent[growing], rules.consequent[growing])
+    found[growing] |= _has_equal_superset(whole, sets)
+    return found
+
+
+def _has_equal_superset(whole: np.ndarray, sets: FrequentSets) -> BoolArray:
+    """Whether a set with one more item is in as many baskets, `[r]`; sets as for `FrequentSets.count`."""
+    size = (whole != NOTHING).sum(axis=1)
+    found = np.zeros(len(whole), bool)
+    for k in range(1, len(sets.items)):
+        open_sets = np.zeros(len(sets.items[k - 1]), bool)
+        for position in range(k + 1):
+            part = np.delete(sets.items[k], position, axis=1)
+            equal = sets.count(padded(part, len(sets.items))) == sets.baskets[k]
+            open_sets[sets.place(part[equal])] = True
+        rows = np.flatnonzero(size == k)
+        found[rows] = open_sets[sets.place(whole[rows, :k])]
+    return found
