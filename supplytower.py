@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Command] = {
     "serve keys": Command("serving.gateway.keys", "add, list or remove the gateway's API keys"),
     "serve import-events": Command("serving.gateway.import_events", "fill the gateway's store with the last events"),
     "recommend": Command("training.recommend", "score every user with an exported model; write a table"),
+    "rules mine": Command("training.mine_rules", "find what is bought together; write rules and bundles"),
     "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
     "inventory monitor": Command("serving.inventory.monitor", "list what is about to go wrong in stock"),
     "inventory simulate": Command("serving.inventory.replay", "replay ordering policies on demand that followed"),

@@ -6,9 +6,9 @@ For a rule A → C over n baskets, with n(S) the baskets that hold all of S:
     lift        confidence / (n(C) / n)          leverage    support − n(A) n(C) / n²
     conviction  (1 − n(C) / n) / (1 − confidence)
 
-References: Agrawal, Imieliński & Swami, "Mining Association Rules between Sets of Items in Large Databases", SIGMOD 1993;
-Brin et al., "Dynamic Itemset Counting and Implication Rules for Market Basket Data", SIGMOD 1997 (lift, conviction);
-Piatetsky-Shapiro, "Discovery, Analysis, and Presentation of Strong Rules", 1991 (leverage).
+References: Agrawal, Imieliński & Swami, "Mining Association Rules between Sets of Items in Large Databases", SIGMOD
+1993; Brin et al., "Dynamic Itemset Counting and Implication Rules for Market Basket Data", SIGMOD 1997 (lift,
+conviction); Piatetsky-Shapiro, "Discovery, Analysis, and Presentation of Strong Rules", 1991 (leverage).
 """
 
 from dataclasses import dataclass, fields, replace

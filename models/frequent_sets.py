@@ -179,7 +179,7 @@ def _by_mlxtend(
     if not n_items:
         yield np.zeros((0, 1), np.int64), np.zeros(0, np.int64)
         return
-    frame = pd.DataFrame.sparse.from_spmatrix(table.astype(bool))
+    frame = pd.DataFrame.sparse.from_spmatrix(table.astype(bool))  # type: ignore[attr-defined]
     # Half a basket below the threshold: a share that is rounded must not decide.
     support = (min_baskets - 0.5) / n_baskets
     if algorithm == "apriori":

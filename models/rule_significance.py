@@ -1,20 +1,21 @@
 """Which rules are more than chance, though so many were looked at.
 
-Each rule A → C is tested against independence with Fisher's one-sided exact test: given how many of the n baskets hold A
-and how many hold C, the number that hold both is hypergeometric. A longer antecedent must also earn each of its items
-x: among the baskets with A \\ {x}, those with x must hold C more often than by chance (a *productive* rule). The p-value
-of the rule is the largest of these, which tests the whole claim without any correction (an intersection-union test).
+Each rule A → C is tested against independence with Fisher's one-sided exact test: given how many of the n baskets hold
+A and how many hold C, the number that hold both is hypergeometric. A longer antecedent must also earn each of its items
+x: among the baskets with the rest of A, those with x must hold C more often than by chance (a *productive* rule). The
+p-value of the rule is the largest of these, which tests the whole claim without any correction (an intersection-union
+test).
 
 Corrected is for the rules that could have been found, not for those that were: high support and confidence are chosen
-from the same baskets, so the survivors are no fair sample. With m frequent items (their own frequency says nothing about
-who stands beside whom) there are s(L) rules of L items, and with layered critical values a rule is accepted if
+from the same baskets, so the survivors are no fair sample. With m frequent items (their own frequency says nothing
+about who stands beside whom) there are s(L) rules of L items, and with layered critical values a rule is accepted if
 
     p · (number of sizes) · s(L) ≤ level,
 
 which bounds the probability that *any* accepted rule is chance, whatever the dependence between the tests, and stays
 true when rules are filtered afterwards. `false-discovery` (Benjamini-Yekutieli, any dependence too) bounds the expected
-share of chance among the accepted instead and accepts more. Benjamini-Hochberg is not offered: it needs positive
-dependence, and rules to rival products are negatively dependent.
+share of chance among the accepted instead, and no longer does once some of them are dropped for other reasons.
+Benjamini-Hochberg is not offered: it needs positive dependence, and rules to rival products are negatively dependent.
 References: Webb, "Discovering Significant Patterns", Machine Learning 2007; Webb, "Layered Critical Values", Machine
 Learning 2008; Benjamini & Yekutieli, Annals of Statistics 2001; Berger, Technometrics 1982 (intersection-union).
 """
@@ -31,6 +32,11 @@ from models.basket_rules import FloatArray, Rules, union, without
 from models.frequent_sets import NOTHING, FrequentSets
 
 Correction = Literal["layered", "false-discovery", "none"]
+
+
+def rule_p_values(rules: Rules, sets: FrequentSets) -> FloatArray:
+    """`[r]` p-values of the whole claim: A and C belong together, and every item of A is needed."""
+    return np.maximum(independence_p_values(rules), improvement_p_values(rules, sets))
 
 
 def independence_p_values(rules: Rules) -> FloatArray:

@@ -1,0 +1,129 @@
+"""Lift among like baskets: is it the pair, the size of the trip, or the customer?
+
+In a shop nearly everything is "bought together": a large trip holds bread and milk and soap, so all lifts are above 1.
+And a household that buys the same two things every week makes a pair that nobody else has. Both go away when baskets
+are compared with their like. With groups g of baskets (of the same size, or of the same customer), and n_g(S) the
+baskets of the group that hold all of S,
+
+    lift among like baskets = n(A ∪ C) / Σ_g w_g · n_g(A) n_g(C) / n_g
+
+w_g is 1 for customers. In baskets of s things, A leaves fewer places for C: things drawn at random meet
+w_g = (s)_{a+c} / ((s)_a (s)_c) times as often as by independence, with a and c the items of A and C and the falling
+factorial (s)_a = s (s − 1) … (s − a + 1); for pairs w_g is (s − 1) / s.
+Reference: Mantel & Haenszel, 1959 (the expected count over strata); Aggarwal & Yu, "A New Framework for Itemset
+Generation", PODS 1998 (lift and support mislead on baskets of all sizes).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from models.basket_rules import FloatArray, Rules
+from models.frequent_sets import CELLS, NOTHING, LongArray, baskets_holding
+
+MIN_GROUP = 500
+"""Baskets of a group of sizes: fewer would make the expected counts noise."""
+
+
+def lift_among_same_size(rules: Rules, contents: Any) -> FloatArray:
+    """Lift among baskets of about the same number of things.
+
+    Args:
+        rules: the rules.
+        contents: sparse `[n_baskets, n_items]`, true where the basket holds the item.
+
+    Returns:
+        `[r]`.
+    """
+    size = np.diff(sparse.csr_matrix(contents).indptr)
+    group = _size_groups(size)
+    mean = np.bincount(group, size) / np.bincount(group)
+    n_if, n_then = ((side != NOTHING).sum(axis=1) for side in (rules.antecedent, rules.consequent))
+
+    def room(rows: npt.NDArray[np.integer]) -> FloatArray:
+        """`[groups, rows]`, how much less often than independent things meet in so few places."""
+        both = _falling(mean, (n_if + n_then)[rows])
+        apart = _falling(mean, n_if[rows]) * _falling(mean, n_then[rows])
+        return np.divide(both, apart, out=np.zeros_like(both), where=apart > 0)
+
+    return _lift(rules, contents, group, room)
+
+
+def lift_among_same_customer(rules: Rules, contents: Any, customer: LongArray) -> FloatArray:
+    """Lift among each customer's own baskets: 1 where it is only that the same people buy both.
+
+    Args:
+        rules: the rules.
+        contents: sparse `[n_baskets, n_items]`.
+        customer: `[n_baskets]` number of the customer, from 0.
+
+    Returns:
+        `[r]`.
+    """
+    return _lift(rules, contents, customer, lambda rows: np.ones((1, len(rows))))
+
+
+def customers(rules: Rules, contents: Any, customer: LongArray) -> LongArray:
+    """How many customers have had antecedent and consequent in one basket, `[r]`; arguments as above."""
+    by_column = sparse.csc_matrix(contents, dtype=np.int32)
+    whole = np.concatenate([rules.antecedent, rules.consequent], axis=1)
+    counts = np.zeros(len(rules), np.int64)
+    for rows in _blocks(len(rules), by_column.shape[0]):
+        counts[rows] = np.diff(_by_group(by_column, customer, whole[rows]).indptr)
+    return counts
+
+
+def _lift(
+    rules: Rules, contents: Any, group: LongArray, room: Callable[[npt.NDArray[np.integer]], FloatArray]
+) -> FloatArray:
+    by_column = sparse.csc_matrix(contents, dtype=np.int32)
+    baskets = np.bincount(group)  # [groups]
+    expected = np.zeros(len(rules))
+    for rows in _blocks(len(rules), by_column.shape[0]):
+        first, then = (_by_group(by_column, group, side[rows]) for side in (rules.antecedent, rules.consequent))
+        product = first.multiply(then).tocoo()  # [groups, rows]
+        weight = np.broadcast_to(room(rows), (len(baskets), len(rows)))[product.row, product.col]
+        expected[rows] = np.bincount(product.col, product.data * weight / baskets[product.row], len(rows))
+    return np.divide(rules.baskets, expected, out=np.full(len(rules), np.inf), where=expected > 0)
+
+
+def _by_group(by_column: Any, group: LongArray, sets: LongArray) -> Any:
+    """Baskets of each group that hold each set, sparse CSC `[groups, r]`; sets with gaps of `NOTHING`."""
+    distinct, place = np.unique(np.sort(sets, axis=1)[:, ::-1], axis=0, return_inverse=True)  # gaps go last
+    size = (distinct != NOTHING).sum(axis=1)
+    of_basket = sparse.csr_matrix((np.ones(len(group), np.int64), (group, np.arange(len(group)))))
+    counts, order = [], []
+    for k in np.unique(size):
+        rows = np.flatnonzero(size == k)
+        counts.append((of_basket @ baskets_holding(by_column, distinct[rows, :k])).tocsc())
+        order.append(rows)
+    back = np.argsort(np.concatenate(order))
+    return sparse.hstack(counts, format="csc")[:, back[place.ravel()]]
+
+
+def _blocks(n_rules: int, n_baskets: int) -> list[npt.NDArray[np.int64]]:
+    at_once = max(1, CELLS // max(n_baskets, 1))
+    return [np.arange(first, min(first + at_once, n_rules)) for first in range(0, n_rules, at_once)]
+
+
+def _size_groups(size: npt.NDArray[np.integer]) -> LongArray:
+    """Group of each basket, `[n_baskets]`: neighbouring sizes together until a group has `MIN_GROUP` baskets."""
+    count = np.bincount(size)
+    group_of, group, filled = np.zeros(len(count), np.int64), 0, 0
+    for items, baskets in enumerate(count):  # over sizes, some hundred at most
+        if filled >= MIN_GROUP and count[items:].sum() >= MIN_GROUP:
+            group, filled = group + 1, 0
+        group_of[items] = group
+        filled += int(baskets)
+    return group_of[size]
+
+
+def _falling(size: FloatArray, length: npt.NDArray[np.integer]) -> FloatArray:
+    """Falling factorials `size (size − 1) …` of so many factors, `[groups, rows]`, not below 0."""
+    steps = np.arange(int(length.max(initial=0)))
+    factors = np.maximum(size[:, None] - steps, 0.0)  # [groups, steps]
+    products = np.concatenate([np.ones((len(size), 1)), np.cumprod(factors, axis=1)], axis=1)
+    return products[:, length]
