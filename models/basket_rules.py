@@ -53,9 +53,19 @@ class Rules:
         return replace(self, **arrays)
 
     @property
+    def antecedent_size(self) -> LongArray:
+        """`[r]` items of A."""
+        return (self.antecedent != NOTHING).sum(axis=1).astype(np.int64)
+
+    @property
+    def consequent_size(self) -> LongArray:
+        """`[r]` items of C."""
+        return (self.consequent != NOTHING).sum(axis=1).astype(np.int64)
+
+    @property
     def size(self) -> LongArray:
         """`[r]` items of A and C together."""
-        return ((self.antecedent != NOTHING).sum(axis=1) + (self.consequent != NOTHING).sum(axis=1)).astype(np.int64)
+        return self.antecedent_size + self.consequent_size
 
     @property
     def support(self) -> FloatArray:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.basket_rules import BoolArray, FloatArray, Rules, union
-from models.frequent_sets import NOTHING, FrequentSets, LongArray
+from models.frequent_sets import FrequentSets, LongArray
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ def find_bundles(sets: FrequentSets, rules: Rules, believed: BoolArray, size: in
         believed: `[r]` which rules to go by.
         size: things in a bundle.
     """
-    single = (rules.consequent != NOTHING).sum(axis=1) == 1
-    chosen = np.flatnonzero(single & believed & (rules.size == size))
+    chosen = np.flatnonzero((rules.consequent_size == 1) & believed & (rules.size == size))
     some = rules.take(chosen)
     place = sets.place(union(some.antecedent, some.consequent)[:, :size]) if len(chosen) else chosen
     order = np.argsort(place, kind="stable")

@@ -8,8 +8,11 @@ baskets of the group that hold all of S,
     lift among like baskets = n(A ∪ C) / Σ_g w_g · n_g(A) n_g(C) / n_g
 
 w_g is 1 for customers. In baskets of s things, A leaves fewer places for C: things drawn at random meet
-w_g = (s)_{a+c} / ((s)_a (s)_c) times as often as by independence, with a and c the items of A and C and the falling
-factorial (s)_a = s (s − 1) … (s − a + 1); for pairs w_g is (s − 1) / s.
+
+    w_g = E_g[(s)_{a+c}] / (E_g[(s)_a] E_g[(s)_c]),    (s)_a = s (s − 1) … (s − a + 1)
+
+times as often as by independence, with a and c the items of A and C and the mean E_g over the baskets of the group; for
+pairs in baskets of one size that is (s − 1) / s.
 Reference: Mantel & Haenszel, 1959 (the expected count over strata); Aggarwal & Yu, "A New Framework for Itemset
 Generation", PODS 1998 (lift and support mislead on baskets of all sizes).
 """
@@ -40,14 +43,14 @@ def lift_among_same_size(rules: Rules, contents: Any) -> FloatArray:
     """
     size = np.diff(sparse.csr_matrix(contents).indptr)
     group = _size_groups(size)
-    mean = np.bincount(group, size) / np.bincount(group)
-    n_if, n_then = ((side != NOTHING).sum(axis=1) for side in (rules.antecedent, rules.consequent))
+    falling = _falling_means(size, group, int(rules.size.max(initial=0)))
+    apart = falling[:, :, None] * falling[:, None, :]
+    both = falling[:, np.minimum(np.add.outer(*2 * (np.arange(falling.shape[1]),)), falling.shape[1] - 1)]
+    quotient = np.divide(both, apart, out=np.zeros_like(both), where=apart > 0)  # [groups, a, c]
 
     def room(rows: npt.NDArray[np.integer]) -> FloatArray:
-        """`[groups, rows]`, how much less often than independent things meet in so few places."""
-        both = _falling(mean, (n_if + n_then)[rows])
-        apart = _falling(mean, n_if[rows]) * _falling(mean, n_then[rows])
-        return np.divide(both, apart, out=np.zeros_like(both), where=apart > 0)
+        """`[groups, rows]`, how many times as often as by independence things drawn at random meet."""
+        return quotient[:, rules.antecedent_size[rows], rules.consequent_size[rows]]
 
     return _lift(rules, contents, group, room)
 
@@ -121,9 +124,9 @@ def _size_groups(size: npt.NDArray[np.integer]) -> LongArray:
     return group_of[size]
 
 
-def _falling(size: FloatArray, length: npt.NDArray[np.integer]) -> FloatArray:
-    """Falling factorials `size (size − 1) …` of so many factors, `[groups, rows]`, not below 0."""
-    steps = np.arange(int(length.max(initial=0)))
-    factors = np.maximum(size[:, None] - steps, 0.0)  # [groups, steps]
+def _falling_means(size: npt.NDArray[np.integer], group: LongArray, longest: int) -> FloatArray:
+    """Mean falling factorials `size (size − 1) …` of 0 to `longest` factors, `[groups, longest + 1]`."""
+    factors = np.maximum(size[:, None] - np.arange(longest), 0.0)  # [n_baskets, longest]
     products = np.concatenate([np.ones((len(size), 1)), np.cumprod(factors, axis=1)], axis=1)
-    return products[:, length]
+    sums = np.stack([np.bincount(group, column) for column in products.T], axis=1)
+    return sums / np.bincount(group)[:, None]

@@ -29,12 +29,11 @@ def redundant(rules: Rules, sets: FrequentSets, max_consequent: int = 1) -> Bool
         `[r]`.
     """
     found = np.zeros(len(rules), bool)
-    long = rules.antecedent[:, 1] != NOTHING if len(sets.items) > 1 else found
     for position in range(rules.antecedent.shape[1]):
-        rows = np.flatnonzero(long & (rules.antecedent[:, position] != NOTHING))
+        rows = np.flatnonzero((rules.antecedent_size > 1) & (rules.antecedent[:, position] != NOTHING))
         shorter = sets.count(without(rules.antecedent[rows], position))
         found[rows] |= shorter == rules.antecedent_baskets[rows]
-    growing = np.flatnonzero((rules.consequent != NOTHING).sum(axis=1) < max_consequent)
+    growing = np.flatnonzero(rules.consequent_size < max_consequent)
     whole = union(rules.antecedent[growing], rules.consequent[growing])
     found[growing] |= _has_equal_superset(whole, sets)
     return found
@@ -57,7 +56,7 @@ def idle(rules: Rules, lift: FloatArray, min_improvement: float) -> BoolArray:
     row_of = np.zeros(len(distinct), np.int64)
     row_of[place.ravel()] = np.arange(len(rules))
     for position in range(rules.antecedent.shape[1]):
-        rows = np.flatnonzero((rules.antecedent[:, 1:2] != NOTHING).any(axis=1) & (whole[:, position] != NOTHING))
+        rows = np.flatnonzero((rules.antecedent_size > 1) & (rules.antecedent[:, position] != NOTHING))
         shorter = np.concatenate([without(rules.antecedent[rows], position), rules.consequent[rows]], axis=1)
         # Every part of a frequent set is frequent, so the shorter rule is among them.
         found_at = np.unique(np.concatenate([distinct, shorter]), axis=0, return_inverse=True)[1].ravel()

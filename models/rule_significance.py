@@ -57,7 +57,7 @@ def improvement_p_values(rules: Rules, sets: FrequentSets) -> FloatArray:
     """
     largest = np.zeros(len(rules))
     for position in range(rules.antecedent.shape[1]):
-        rows = np.flatnonzero((rules.antecedent[:, 1] != NOTHING) & (rules.antecedent[:, position] != NOTHING))
+        rows = np.flatnonzero((rules.antecedent_size > 1) & (rules.antecedent[:, position] != NOTHING))
         some = rules.take(rows)
         shorter = without(some.antecedent, position)
         alone, with_consequent = sets.count(shorter), sets.count(union(shorter, some.consequent))

@@ -28,7 +28,7 @@ RULES, BUNDLES, PAGE, FACTS = "rules.parquet", "bundles.parquet", "rules.html", 
 PRINTED = 10
 OPTIONS = {
     "level": ("item | category | both", "rules between items, between categories, or both (default: both)"),
-    "min_support": ("SHARE", "of baskets that hold the whole rule (default: 0.0005 for items, 0.01 for categories)"),
+    "min_support": ("SHARE", "of baskets that hold the whole rule (default: 0.0002 for items, 0.01 for categories)"),
     "min_confidence": ("SHARE", "of baskets with the antecedent that hold the consequent (default: 0.1)"),
     "min_lift": ("LIFT", "confidence over the consequent's share of all baskets (default: 1.2)"),
     "max_length": ("N", "things in the longest rule (default: 3)"),

@@ -7,7 +7,7 @@ from typing import Literal
 from data_pipelines.schema import InputError
 
 LEVELS = ("item", "category")
-MIN_SUPPORT = {"item": 0.0005, "category": 0.01}
+MIN_SUPPORT = {"item": 0.0002, "category": 0.01}
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class RulesConfig:
     until: datetime | None = None
     """Only baskets before this time (UTC), e.g. to try the rules on later ones."""
     min_support: float | None = None
-    """Share of the baskets that hold antecedent and consequent (null: 0.0005 for items, 0.01 for categories)."""
+    """Share of the baskets that hold antecedent and consequent (null: 0.0002 for items, 0.01 for categories)."""
     min_baskets: int = 20
     """But at least so many baskets."""
     min_confidence: float = 0.1

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullLocator
 
 from data_pipelines.figures import Picture, Theme, legend_above, new_figure, png
 from data_pipelines.report_page import render_page
@@ -48,7 +50,7 @@ def rules_page(
                 ),
                 Picture(
                     f"Lift, and lift among baskets of the same size: {level} level",
-                    "Each dot is a rule. What lies near the bottom is together because large trips hold everything.",
+                    "Each dot is a rule. What lies near the bottom owes its lift to large trips.",
                     lambda theme, some=some: _dots(theme, some),  # type: ignore[misc]
                 ),
             ]
@@ -69,15 +71,15 @@ def _bars(theme: Theme, rules: pl.DataFrame) -> bytes:
     best = best.head(DRAWN).reverse()
     place = np.arange(best.height)
     figure, (axis,) = new_figure(theme, 0.8 + 0.42 * best.height)
-    axis.barh(place + 0.2, best[LIFT], 0.36, color=theme.rival, label="lift")
-    axis.barh(place - 0.2, best[LIFT_SAME_SIZE], 0.36, color=theme.model, label="same size")
+    axis.barh(place + 0.2, best[LIFT] - 1, 0.36, 1, color=theme.rival, label="lift")
+    axis.barh(place - 0.2, best[LIFT_SAME_SIZE] - 1, 0.36, 1, color=theme.model, label="same size")
     axis.set_yticks(
         place, [_short(*row) for row in best.select(f"{ANTECEDENT}_name", f"{CONSEQUENT}_name").iter_rows()]
     )
     axis.tick_params(axis="y", labelsize=6.5)
     axis.set_xscale("log")
     axis.axvline(1, color=theme.muted, linewidth=1)
-    axis.xaxis.set_major_formatter("{x:g}")
+    _few_numbers(axis.xaxis)
     axis.set_xlabel("times as often as by chance")
     axis.grid(visible=False, axis="y")
     legend_above(axis, theme)
@@ -85,7 +87,16 @@ def _bars(theme: Theme, rules: pl.DataFrame) -> bytes:
 
 
 def _short(*names: str) -> str:
-    return "\n→ ".join(name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…" for name in names)
+    """Names on two lines, long ones without their middle: the end tells items apart."""
+    part = NAME_LENGTH // 2
+    return "\n→ ".join(name if len(name) <= NAME_LENGTH else f"{name[:part]}…{name[-part:]}" for name in names)
+
+
+def _few_numbers(axis: Axis) -> None:
+    """1, 2, 5, 10 … along a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def _dots(theme: Theme, rules: pl.DataFrame) -> bytes:
@@ -94,7 +105,7 @@ def _dots(theme: Theme, rules: pl.DataFrame) -> bytes:
     axis.set_xscale("log")
     axis.set_yscale("log")
     for one in (axis.xaxis, axis.yaxis):
-        one.set_major_formatter("{x:g}")
+        _few_numbers(one)
     axis.set_xlabel("lift")
     axis.set_ylabel("lift, same size")
     return png(figure)
