@@ -2,9 +2,9 @@
 
     python -m benchmarks.rules --data DATA
 
-Timed are the steps of `supplytower rules mine` at its own settings, and mlxtend's FP-growth and association_rules at the
-same support and length, which give the same sets (checked) and neither test, correct nor prune anything. mlxtend gets the
-frequent items only, as a sparse table; with all items of the shop it takes longer.
+Timed are the steps of `supplytower rules mine` at its own settings, and mlxtend's FP-growth and association_rules at
+the same support and length, which give the same sets (checked) and neither test, correct nor prune anything. mlxtend
+gets the frequent items only, as a sparse table; with all items of the shop it takes longer.
 """
 
 import resource
@@ -50,9 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         total += laying + mining + writing
         print(
-            f"{level}: {len(baskets):,} baskets of {baskets.contents.shape[1]:,} things; {len(sets):,} sets in at least "
-            f"{least:,} baskets, {len(mined.rules):,} rules, {rules.height:,} accepted, {bundles.height:,} bundles\n"
-            f"  laying baskets {laying:.1f} s, mining {mining:.1f} s (of it sets {counting:.2f} s), tables {writing:.1f} s"
+            f"{level}: {len(baskets):,} baskets of {baskets.contents.shape[1]:,} things; {len(sets):,} sets in at "
+            f"least {least:,} baskets, {len(mined.rules):,} rules, {rules.height:,} accepted, {bundles.height:,} "
+            f"bundles\n  laying baskets {laying:.1f} s, mining {mining:.1f} s (of it sets {counting:.2f} s), tables "
+            f"{writing:.1f} s"
         )
         if not arguments.skip_mlxtend:
             beside_mlxtend(baskets, sets, least, config.max_length, counting)

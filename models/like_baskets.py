@@ -71,45 +71,51 @@ def lift_among_same_customer(rules: Rules, contents: Any, customer: LongArray) -
 
 def customers(rules: Rules, contents: Any, customer: LongArray) -> LongArray:
     """How many customers have had antecedent and consequent in one basket, `[r]`; arguments as above."""
-    by_column = sparse.csc_matrix(contents, dtype=np.int32)
-    whole = np.concatenate([rules.antecedent, rules.consequent], axis=1)
-    counts = np.zeros(len(rules), np.int64)
-    for rows in _blocks(len(rules), by_column.shape[0]):
-        counts[rows] = np.diff(_by_group(by_column, customer, whole[rows]).indptr)
-    return counts
+    counts, place = _by_group(contents, customer, np.concatenate([rules.antecedent, rules.consequent], axis=1))
+    return np.diff(counts.indptr)[place].astype(np.int64)
 
 
 def _lift(
     rules: Rules, contents: Any, group: LongArray, room: Callable[[npt.NDArray[np.integer]], FloatArray]
 ) -> FloatArray:
-    by_column = sparse.csc_matrix(contents, dtype=np.int32)
     baskets = np.bincount(group)  # [groups]
+    counts, place = _by_group(contents, group, np.concatenate([rules.antecedent, rules.consequent]))
+    first, then = place[: len(rules)], place[len(rules) :]
     expected = np.zeros(len(rules))
-    for rows in _blocks(len(rules), by_column.shape[0]):
-        first, then = (_by_group(by_column, group, side[rows]) for side in (rules.antecedent, rules.consequent))
-        product = first.multiply(then).tocoo()  # [groups, rows]
+    for rows in _blocks(np.arange(len(rules)), len(baskets)):
+        product = counts[:, first[rows]].multiply(counts[:, then[rows]]).tocoo()  # [groups, rows]
         weight = np.broadcast_to(room(rows), (len(baskets), len(rows)))[product.row, product.col]
         expected[rows] = np.bincount(product.col, product.data * weight / baskets[product.row], len(rows))
     return np.divide(rules.baskets, expected, out=np.full(len(rules), np.inf), where=expected > 0)
 
 
-def _by_group(by_column: Any, group: LongArray, sets: LongArray) -> Any:
-    """Baskets of each group that hold each set, sparse CSC `[groups, r]`; sets with gaps of `NOTHING`."""
+def _by_group(contents: Any, group: LongArray, sets: LongArray) -> tuple[Any, LongArray]:
+    """How many baskets of each group hold each set.
+
+    Args:
+        contents: sparse `[n_baskets, n_items]`.
+        group: `[n_baskets]`.
+        sets: `[r, width]` with gaps of `NOTHING`.
+
+    Returns:
+        Sparse CSC `[groups, distinct sets]`, and `[r]` which of these each set is.
+    """
+    by_column = sparse.csc_matrix(contents, dtype=np.int32)
     distinct, place = np.unique(np.sort(sets, axis=1)[:, ::-1], axis=0, return_inverse=True)  # gaps go last
     size = (distinct != NOTHING).sum(axis=1)
     of_basket = sparse.csr_matrix((np.ones(len(group), np.int64), (group, np.arange(len(group)))))
-    counts, order = [], []
+    counts, order = [sparse.csc_matrix((of_basket.shape[0], 0), dtype=np.int64)], [np.zeros(0, np.int64)]
     for k in np.unique(size):
-        rows = np.flatnonzero(size == k)
-        counts.append((of_basket @ baskets_holding(by_column, distinct[rows, :k])).tocsc())
-        order.append(rows)
+        for rows in _blocks(np.flatnonzero(size == k), len(group)):
+            counts.append((of_basket @ baskets_holding(by_column, distinct[rows, :k])).tocsc())
+            order.append(rows)
     back = np.argsort(np.concatenate(order))
-    return sparse.hstack(counts, format="csc")[:, back[place.ravel()]]
+    return sparse.hstack(counts, format="csc"), back[place.ravel()]
 
 
-def _blocks(n_rules: int, n_baskets: int) -> list[npt.NDArray[np.int64]]:
-    at_once = max(1, CELLS // max(n_baskets, 1))
-    return [np.arange(first, min(first + at_once, n_rules)) for first in range(0, n_rules, at_once)]
+def _blocks(rows: LongArray, height: int) -> list[LongArray]:
+    at_once = max(1, CELLS // max(height, 1))
+    return [rows[first : first + at_once] for first in range(0, len(rows), at_once)]
 
 
 def _size_groups(size: npt.NDArray[np.integer]) -> LongArray:

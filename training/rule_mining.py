@@ -25,7 +25,7 @@ class Mined:
         p_value: `[r]`.
         p_adjusted: `[r]`.
         lift_same_size: `[r]` lift among baskets of the same size.
-        customers: `[r]` customers with antecedent and consequent in one basket.
+        customers: `[r]` customers with antecedent and consequent in one basket; 0 for rules that fail elsewhere.
         believed: `[r]` significant, by enough customers, and more than a matter of large trips, at any confidence.
         accepted: `[r]` the rules to write.
         funnel: what is left after each step, by its name in words.
@@ -72,16 +72,25 @@ def mine(
     possible = hypotheses(sets.n_frequent_items, config.max_length, config.max_consequent)
     p_adjusted = adjusted_p_values(p_value, rules.size, possible, config.correction)
     same_size = lift_among_same_size(rules, baskets.contents)
-    who = customers(rules, baskets.contents, baskets.customer)
+    needed = ~idle(rules, same_size, config.min_improvement)
+    # The dearest count last, where it can still decide.
+    open_rules = np.flatnonzero(
+        (rules.lift >= config.min_lift)
+        & (p_adjusted <= config.significance)
+        & (same_size >= config.min_lift_same_size)
+        & needed
+    )
+    who = np.zeros(len(rules), np.int64)
+    who[open_rules] = customers(rules.take(open_rules), baskets.contents, baskets.customer)
     steps = {
         f"confidence ≥ {config.min_confidence:g} and lift ≥ {config.min_lift:g}": (
             (rules.confidence >= config.min_confidence) & (rules.lift >= config.min_lift)
         ),
         f"significant after correction (p ≤ {config.significance:g})": p_adjusted <= config.significance,
         "not redundant": ~redundant(rules, sets, config.max_consequent),
-        f"of at least {config.min_customers} customers": who >= config.min_customers,
         f"lift among baskets of the same size ≥ {config.min_lift_same_size:g}": same_size >= config.min_lift_same_size,
-        "no idle part in the antecedent": ~idle(rules, same_size, config.min_improvement),
+        "no idle part in the antecedent": needed,
+        f"of at least {config.min_customers} customers": who >= config.min_customers,
     }
     accepted = np.ones(len(rules), bool)
     funnel = {f"sets in at least {least:,} baskets": len(sets), "rules of these": len(rules)}
