@@ -16,6 +16,8 @@ which bounds the probability that *any* accepted rule is chance, whatever the de
 true when rules are filtered afterwards. `false-discovery` (Benjamini-Yekutieli, any dependence too) bounds the expected
 share of chance among the accepted instead, and no longer does once some of them are dropped for other reasons.
 Benjamini-Hochberg is not offered: it needs positive dependence, and rules to rival products are negatively dependent.
+The tests take baskets for independent, which those of one customer are not: a rule should also be of several customers
+and hold among each one's own baskets, see `models.like_baskets`.
 References: Webb, "Discovering Significant Patterns", Machine Learning 2007; Webb, "Layered Critical Values", Machine
 Learning 2008; Benjamini & Yekutieli, Annals of Statistics 2001; Berger, Technometrics 1982 (intersection-union).
 """
