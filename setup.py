@@ -18,6 +18,7 @@ REQUIRED = [
     "keras-rs>=0.4",
     "lightgbm>=4.6",
     "matplotlib>=3.10",
+    "mlxtend>=0.25",
     "narwhals>=2.28",
     "numpy>=2.2",
     "optuna>=5.0",

@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, Command] = {
     "serve keys": Command("serving.gateway.keys", "add, list or remove the gateway's API keys"),
     "serve import-events": Command("serving.gateway.import_events", "fill the gateway's store with the last events"),
     "recommend": Command("training.recommend", "score every user with an exported model; write a table"),
+    "rules mine": Command("training.mine_rules", "find what is bought together; write rules and bundles"),
+    "rules evaluate": Command("training.evaluate_rules", "try the rules on later baskets, beside popularity"),
     "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
     "inventory monitor": Command("serving.inventory.monitor", "list what is about to go wrong in stock"),
     "inventory simulate": Command("serving.inventory.replay", "replay ordering policies on demand that followed"),
@@ -82,6 +84,10 @@ to production:
   supplytower serve gateway --model-server grpc://127.0.0.1:8500 --data build/data --keys keys.json
   supplytower models verify --models build/models
   supplytower models promote --models build/models --model recommender
+
+to what is bought together:
+  supplytower rules mine --data build/data --out build/rules
+  supplytower rules evaluate --data build/data
 
 to orders:
   supplytower inventory plan --models build/models --data build/data --out build/plan.parquet

@@ -42,6 +42,7 @@ BENCHMARKS = {
     "cold_start": Benchmark("forecasts of products with at most four weeks of history"),
     "experiments": Benchmark("off-policy values beside what was earned, and assignment of a million units", needs=()),
     "inventory_speed": Benchmark("orders, beside stockpyl where it is installed", needs=()),
+    "rules": Benchmark("basket rules beside plain mlxtend"),
     "published_protocol": Benchmark("the AUC of a published protocol and of a shop's question", long=True),
     "tune_baselines": Benchmark("the baselines' hyperparameters on the validation baskets", long=True),
 }

@@ -175,6 +175,23 @@ Y_HAT = "y_hat"
 RECOMMENDER = "recommender"
 DEMAND_FORECASTER = "demand_forecaster"
 
+# --- basket rules ---
+CATEGORY = "category"
+LEVEL = "level"
+ANTECEDENT = "antecedent"
+CONSEQUENT = "consequent"
+SUPPORT = "support"
+CONFIDENCE = "confidence"
+LIFT = "lift"
+LEVERAGE = "leverage"
+CONVICTION = "conviction"
+P_VALUE = "p_value"
+P_ADJUSTED = "p_adjusted"
+BASKETS = "baskets"
+CUSTOMERS = "customers"
+LIFT_SAME_SIZE = "lift_same_size"
+LIFT_SAME_CUSTOMER = "lift_same_customer"
+
 
 class InputError(ValueError):
     """Something the user gave is wrong: the message is one line that names the thing, the value and the remedy.

@@ -1,0 +1,153 @@
+"""What lay together in one basket, as a sparse table of baskets and things, for basket rules.
+
+A basket is a `basket_id`; where there is none, what a user did at one time. Baskets are made of purchases where there
+are any, else of all events. A thing is an item, or a category of items; it counts once however often it was bought.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy import sparse
+
+from data_pipelines.schema import (
+    BASKET_ID,
+    CATEGORY,
+    EVENT_TYPE,
+    EVENTS,
+    ITEM_ID,
+    ITEMS,
+    TIMESTAMP,
+    USER_ID,
+    EventType,
+    InputError,
+)
+
+CATEGORY_COLUMNS = (CATEGORY, "product_category", "department")
+"""Columns of the catalogue that say what an item is, the most usual name first."""
+LongArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Baskets:
+    """Baskets in order of their time.
+
+    Args:
+        contents: sparse CSR `[n_baskets, n_things]`, true where the basket holds the thing. A basket of nothing that is
+            known (items without a category) has an empty row: it was a shopping trip.
+        things: `[n_things]` ids of the items or names of the categories.
+        customer: `[n_baskets]` number of the user, from 0.
+        time: `[n_baskets]` when the basket began, UTC.
+    """
+
+    contents: Any
+    things: npt.NDArray[np.str_]
+    customer: LongArray
+    time: npt.NDArray[np.datetime64]
+
+    def __len__(self) -> int:
+        return len(self.customer)
+
+
+def read_events(data: Path, until: datetime | None = None) -> pl.DataFrame:
+    """The events that baskets are made of: basket_id, user_id, item_id, timestamp.
+
+    Args:
+        data: folder written by `supplytower data prepare`.
+        until: leave out what happened at this time (UTC) or later.
+
+    Raises:
+        InputError: if the folder has no events, or none before `until`.
+    """
+    path = data / f"{EVENTS.name}.parquet"
+    try:
+        table = pl.scan_parquet(path)
+        columns = table.collect_schema().names()
+        missing = [name for name in (USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP) if name not in columns]
+        if missing:
+            raise InputError(f"{path}: column {missing[0]!r} is missing; run `supplytower data prepare` again")
+        wanted = [name for name in (BASKET_ID, USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP) if name in columns]
+        events = table.select(wanted).collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not readable ({reason}); run `supplytower data prepare --out {data}`") from None
+    if EventType.PURCHASE in events[EVENT_TYPE]:
+        events = events.filter(pl.col(EVENT_TYPE) == EventType.PURCHASE)
+    if until is not None:
+        first = events[TIMESTAMP].min()
+        events = events.filter(pl.col(TIMESTAMP) < until)
+        if events.is_empty():
+            raise InputError(f"until={until.isoformat()}: no basket is older; the first is of {first!s}")
+    if events.is_empty():
+        raise InputError(f"{path}: no rows; run `supplytower data prepare` again with data that has some")
+    moment = pl.format("{} at {}", USER_ID, TIMESTAMP)
+    key = pl.coalesce(BASKET_ID, moment) if BASKET_ID in events.columns else moment
+    return events.select(key.alias(BASKET_ID), USER_ID, ITEM_ID, TIMESTAMP)
+
+
+def make_baskets(events: pl.DataFrame, categories: pl.DataFrame | None = None) -> Baskets:
+    """Lay events into baskets.
+
+    Args:
+        events: from `read_events`.
+        categories: `item_id` and `category`, to make baskets of categories; items without one are left out.
+    """
+    trips = events.group_by(BASKET_ID).agg(pl.col(USER_ID).first(), pl.col(TIMESTAMP).min())
+    trips = trips.sort(TIMESTAMP, BASKET_ID).with_row_index("row")
+    thing = ITEM_ID if categories is None else CATEGORY
+    lines = events if categories is None else events.join(categories, on=ITEM_ID, how="inner").drop_nulls(CATEGORY)
+    lines = lines.select(BASKET_ID, thing).unique().join(trips.select(BASKET_ID, "row"), on=BASKET_ID)
+    things = lines[thing].unique().sort()
+    column = lines[thing].cast(pl.Enum(things)).to_physical().to_numpy()
+    contents = sparse.csr_matrix(
+        (np.ones(lines.height, bool), (lines["row"].to_numpy(), column)), shape=(trips.height, len(things))
+    )
+    customer = trips[USER_ID].rank("dense").to_numpy().astype(np.int64) - 1
+    return Baskets(contents, things.to_numpy().astype(np.str_), customer, trips[TIMESTAMP].to_numpy())
+
+
+def item_categories(items: pl.DataFrame, column: str | None = None) -> pl.DataFrame:
+    """The category of every item.
+
+    Args:
+        items: the items table.
+        column: which column says it; by default the first of `CATEGORY_COLUMNS` that is there.
+
+    Returns:
+        `item_id` and `category`.
+
+    Raises:
+        InputError: if there is no such column.
+    """
+    if column is None:
+        found = next((name for name in CATEGORY_COLUMNS if name in items.columns), None)
+        if found is None:
+            raise InputError(
+                f"{ITEMS.name}: no column {', '.join(CATEGORY_COLUMNS)}; name the one of the categories with "
+                "--set category=COLUMN, or ask for --level item"
+            )
+        column = found
+    if column not in items.columns or column == ITEM_ID:
+        others = ", ".join(name for name in items.columns if name != ITEM_ID)
+        raise InputError(f"category={column}: not a column of {ITEMS.name}; it has {others or 'none but the id'}")
+    if items.schema[column].is_nested():
+        raise InputError(f"category={column}: holds {items.schema[column]}; name a column with one value per item")
+    return items.select(ITEM_ID, pl.col(column).cast(pl.String).alias(CATEGORY))
+
+
+def read_items(data: Path) -> pl.DataFrame:
+    """The catalogue of a prepared folder.
+
+    Raises:
+        InputError: if there is none.
+    """
+    path = data / f"{ITEMS.name}.parquet"
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not readable ({reason}); run `supplytower data prepare --out {data}`") from None
