@@ -1,0 +1,125 @@
+"""Customer segments: k-means on scaled features, with a number of segments that is found again.
+
+k-means++ starts several times on few customers; of many, `MiniBatchKMeans` sees a part at a time. How many segments
+there are is decided on samples, for every number k asked for:
+
+    silhouette   mean of (b − a) / max(a, b): a customer's mean distance to its own segment and to the nearest other
+    stability    mean adjusted Rand index between the segments of pairs of bootstrap samples, on the same customers
+
+Taken is the largest silhouette among the numbers whose stability reaches a floor; if none does, the most stable one.
+Reference: Arthur & Vassilvitskii, "k-means++", 2007; Rousseeuw, "Silhouettes", 1987; Hubert & Arabie, "Comparing
+partitions", 1985; Ben-Hur, Elisseeff & Guyon, "A stability based method for discovering structure", 2002.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+STARTS = 10
+MANY = 50_000
+"""Customers from which on a part is seen at a time."""
+BATCH = 8_192
+CHOICE_SAMPLE, SILHOUETTE_SAMPLE = 20_000, 4_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How good a number of segments is.
+
+    Args:
+        segments: the number.
+        silhouette: −1 to 1, larger is more distinct.
+        stability: adjusted Rand index between fits on resampled customers; 1 is always the same, 0 is chance.
+    """
+
+    segments: int
+    silhouette: float
+    stability: float
+
+
+def cluster(points: FloatArray, segments: int, seed: int, start: FloatArray | None = None) -> FloatArray:
+    """Find centroids.
+
+    Args:
+        points: `[n, d]`.
+        segments: how many, at most the number of different points.
+        seed: of the random starts.
+        start: `[segments, d]` centroids to begin at instead of k-means++.
+
+    Returns:
+        `[segments, d]`.
+    """
+    starts = {"init": "k-means++" if start is None else start, "n_init": STARTS if start is None else 1}
+    model = (
+        KMeans(segments, random_state=seed, **starts)
+        if len(points) < MANY
+        else MiniBatchKMeans(segments, random_state=seed, batch_size=BATCH, reassignment_ratio=0.0, **starts)
+    )
+    return np.asarray(model.fit(points).cluster_centers_, float)
+
+
+def nearest(points: FloatArray, centroids: FloatArray) -> IntArray:
+    """The centroid closest to each point, `[n]`."""
+    # |x − c|² without |x|², which is the same for all centroids
+    return np.asarray((np.square(centroids).sum(axis=1) - 2.0 * points @ centroids.T).argmin(axis=1))
+
+
+def judge(
+    points: FloatArray,
+    numbers: Sequence[int],
+    *,
+    resamples: int,
+    seed: int,
+    track: Callable[[Sequence[int]], Sequence[int]] = tuple,
+) -> list[Candidate]:
+    """Measure numbers of segments.
+
+    Args:
+        points: `[n, d]`.
+        numbers: of segments.
+        resamples: pairs of bootstrap samples.
+        seed: of samples and starts.
+        track: wraps `numbers` for a progress bar.
+
+    Returns:
+        One candidate per number, in their order.
+    """
+    generator = np.random.default_rng(seed)
+    sample = _sample(points, CHOICE_SAMPLE, generator)
+    some = _sample(sample, SILHOUETTE_SAMPLE, generator)
+    pairs = generator.integers(0, len(sample), (resamples, 2, len(sample)))
+    found = []
+    for number in track(numbers):
+        label = nearest(some, cluster(sample, number, seed))
+        distinct = float(silhouette_score(some, label)) if len(np.unique(label)) > 1 else -1.0
+        agreement = [
+            adjusted_rand_score(*(nearest(sample, cluster(sample[half], number, seed + i)) for half in pair))
+            for i, pair in enumerate(pairs)
+        ]
+        found.append(Candidate(number, distinct, float(np.mean(agreement))))
+    return found
+
+
+def choose(candidates: Sequence[Candidate], floor: float) -> Candidate:
+    """The most distinct one of those that are found again, else the one that is found again most.
+
+    Args:
+        candidates: at least one.
+        floor: stability from which on segments count as found again.
+    """
+    stable = [one for one in candidates if one.stability >= floor]
+    if stable:
+        return max(stable, key=lambda one: (one.silhouette, one.stability))
+    return max(candidates, key=lambda one: (one.stability, one.silhouette))
+
+
+def _sample(points: FloatArray, size: int, generator: np.random.Generator) -> FloatArray:
+    if len(points) <= size:
+        return points
+    return points[np.sort(generator.choice(len(points), size, replace=False))]
