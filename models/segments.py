@@ -1,6 +1,7 @@
 """Customer segments: k-means on scaled features, with a number of segments that is found again.
 
-k-means++ starts several times on few customers; of many, `MiniBatchKMeans` sees a part at a time. How many segments
+k-means++ starts several times; of many customers that is done on a sample, from whose best centroids `MiniBatchKMeans`
+goes on with all of them, a part at a time. How many segments
 there are is decided on samples, for every number k asked for:
 
     silhouette   mean of (b − a) / max(a, b): a customer's mean distance to its own segment and to the nearest other
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics import adjusted_rand_score, pairwise_distances, silhouette_score
+from threadpoolctl import threadpool_limits
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -25,7 +27,8 @@ STARTS = 10
 MANY = 50_000
 """Customers from which on a part is seen at a time."""
 BATCH = 8_192
-CHOICE_SAMPLE, SILHOUETTE_SAMPLE = 20_000, 4_000
+SAMPLE = 5_000
+"""Customers that the number of segments is chosen on; a silhouette takes all their distances."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,19 @@ def cluster(points: FloatArray, segments: int, seed: int, start: FloatArray | No
     Returns:
         `[segments, d]`.
     """
-    starts = {"init": "k-means++" if start is None else start, "n_init": STARTS if start is None else 1}
-    model = (
-        KMeans(segments, random_state=seed, **starts)
-        if len(points) < MANY
-        else MiniBatchKMeans(segments, random_state=seed, batch_size=BATCH, reassignment_ratio=0.0, **starts)
+    if len(points) < MANY:
+        starts = {"init": "k-means++", "n_init": STARTS} if start is None else {"init": start, "n_init": 1}
+        return np.asarray(KMeans(segments, random_state=seed, **starts).fit(points).cluster_centers_, float)
+    if start is None:
+        start = cluster(_sample(points, np.random.default_rng(seed)), segments, seed)
+    model = MiniBatchKMeans(
+        segments,
+        init=start,
+        n_init=1,
+        random_state=seed,
+        batch_size=BATCH,
+        reassignment_ratio=0.0,  # a small segment is one, too
+        compute_labels=False,
     )
     return np.asarray(model.fit(points).cluster_centers_, float)
 
@@ -91,17 +102,18 @@ def judge(
         One candidate per number, in their order.
     """
     generator = np.random.default_rng(seed)
-    sample = _sample(points, CHOICE_SAMPLE, generator)
-    some = _sample(sample, SILHOUETTE_SAMPLE, generator)
+    sample = _sample(points, generator)
     pairs = generator.integers(0, len(sample), (resamples, 2, len(sample)))
+    distance = pairwise_distances(sample)
     found = []
     for number in track(numbers):
-        label = nearest(some, cluster(sample, number, seed))
-        distinct = float(silhouette_score(some, label)) if len(np.unique(label)) > 1 else -1.0
-        agreement = [
-            adjusted_rand_score(*(nearest(sample, cluster(sample[half], number, seed + i)) for half in pair))
-            for i, pair in enumerate(pairs)
-        ]
+        with threadpool_limits(1):  # samples are small: threads that wait for each other cost more than they save
+            label = nearest(sample, cluster(sample, number, seed))
+            distinct = float(silhouette_score(distance, label, metric="precomputed")) if len(np.unique(label)) > 1 else -1.0
+            agreement = [
+                adjusted_rand_score(*(nearest(sample, cluster(sample[half], number, seed + i)) for half in pair))
+                for i, pair in enumerate(pairs)
+            ]
         found.append(Candidate(number, distinct, float(np.mean(agreement))))
     return found
 
@@ -119,7 +131,7 @@ def choose(candidates: Sequence[Candidate], floor: float) -> Candidate:
     return max(candidates, key=lambda one: (one.stability, one.silhouette))
 
 
-def _sample(points: FloatArray, size: int, generator: np.random.Generator) -> FloatArray:
-    if len(points) <= size:
+def _sample(points: FloatArray, generator: np.random.Generator) -> FloatArray:
+    if len(points) <= SAMPLE:
         return points
-    return points[np.sort(generator.choice(len(points), size, replace=False))]
+    return points[np.sort(generator.choice(len(points), SAMPLE, replace=False))]

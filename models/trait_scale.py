@@ -20,6 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 CLIP = 3.0
 NORMAL_QUARTILES = 1.349
 PSEUDO_BASKETS = 3.0
+LEAST_SPREAD = 0.1
+"""Of the standard deviation; where the quartiles are closer, the deviation is taken."""
 MIN_KNOWN_SHARE = 0.5
 """A feature that fewer customers have says more about who has it than about its value."""
 
@@ -90,12 +92,12 @@ def fit_scale(names: Sequence[str], values: FloatArray) -> tuple[TraitScale, dic
         else:
             kept.append(column)
     traits = [trait_of(names[column]) for column in kept]
-    changed = _transformed(values[:, kept], traits)
-    low, centre, high = np.nanquantile(changed, [0.25, 0.5, 0.75], axis=0) if kept else np.zeros((3, 0))
+    columns = [column[np.isfinite(column)] for column in _transformed(values[:, kept], traits).T]
+    low, centre, high = np.array([np.quantile(column, [0.25, 0.5, 0.75]) for column in columns]).reshape(-1, 3).T
     spread = (high - low) / NORMAL_QUARTILES
-    deviation = np.nanstd(changed, axis=0)
+    deviation = np.array([column.std() for column in columns])
     # of a share that most customers have none of, the quartiles coincide
-    spread = np.where(spread > 0.1 * deviation, spread, deviation)
+    spread = np.where(spread > LEAST_SPREAD * deviation, spread, deviation)
     return TraitScale(tuple(trait.name for trait in traits), centre, spread), left_out
 
 
