@@ -45,6 +45,9 @@ COMMANDS: Mapping[str, Command] = {
     "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
     "inventory monitor": Command("serving.inventory.monitor", "list what is about to go wrong in stock"),
     "inventory simulate": Command("serving.inventory.replay", "replay ordering policies on demand that followed"),
+    "profile build": Command("training.build_profiles", "profile every customer; divide them into named segments"),
+    "profile show": Command("training.show_profile", "show one customer beside the average"),
+    "profile report": Command("training.report_profiles", "write a page with the plots of every segment"),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 
@@ -83,6 +86,11 @@ to orders:
   supplytower inventory plan --models build/models --data build/data --out build/plan.parquet
   supplytower inventory monitor --models build/models --data build/data
   supplytower inventory simulate --demand later.parquet --forecast build/forecast.parquet --out build/simulation.parquet
+
+to customers:
+  supplytower profile build --data build/data --out build/profiles
+  supplytower profile show 1 --profiles build/profiles
+  supplytower profile report --profiles build/profiles
 
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 

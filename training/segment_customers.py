@@ -41,13 +41,11 @@ def segment_customers(
         InputError: if too few customers bought, or nothing tells them apart.
     """
     bought = features.filter(pl.col(FREQUENCY) > 0)
-    baskets = bought[FREQUENCY].to_numpy().astype(float)
     names = numeric_features(features.columns)
-    values = _matrix(bought, names)
-    scale, left_out = fit_scale(names, values)
+    scale, left_out = fit_scale(names, _matrix(bought, names))
     if not scale.names:
         raise InputError("the data tell no customer from another: there is no feature in which they differ")
-    z = scale.standardise(values[:, [names.index(name) for name in scale.names]], baskets)
+    z = standardised(bought, scale)
     points = z * scale.weights
     candidates = judge(
         points, _numbers(points, config, previous), resamples=config.resamples, seed=config.seed, track=track
@@ -86,6 +84,11 @@ def segment_customers(
             "next_id": max([*ids, _next_id(previous) - 1]) + 1,
         },
     )
+
+
+def standardised(bought: pl.DataFrame, scale: TraitScale) -> FloatArray:
+    """Customers on a scale, `[n, d]`, without weights; a feature that the table lacks is 0."""
+    return scale.standardise(_matrix(bought, scale.names), bought[FREQUENCY].to_numpy().astype(float))
 
 
 def _matrix(table: pl.DataFrame, names: Sequence[str]) -> FloatArray:
@@ -139,7 +142,7 @@ def _ids(bought: pl.DataFrame, label: IntArray, segments: int, previous: Profile
     if previous is None:
         return [int(place) + NOT_BOUGHT_ID + 1 for place in rank]
     scale = previous.scale
-    points = scale.standardise(_matrix(bought, scale.names), bought[FREQUENCY].to_numpy().astype(float)) * scale.weights
+    points = standardised(bought, scale) * scale.weights
     known = np.array([name in bought.columns and bought[name].count() > 0 for name in scale.names])
     centroids = np.stack([_means(column, label, segments) for column in points.T[known]], axis=1)
     order = np.argsort(rank)  # new ids go to the largest first
