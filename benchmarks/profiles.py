@@ -56,8 +56,8 @@ def _main(argv: Sequence[str] | None) -> int:
         written, used = time.perf_counter(), time.process_time() - processor
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"{features.height:,} users x {len(numeric_features(features.columns))} features from {rows:,} events: features "
-        f"{made - began:.1f} s, segments {divided - made:.1f} s, writing {written - divided:.1f} s, together "
+        f"{features.height:,} users x {len(numeric_features(features.columns))} features from {rows:,} events: "
+        f"features {made - began:.1f} s, segments {divided - made:.1f} s, writing {written - divided:.1f} s, together "
         f"{written - began:.1f} s ({used:.0f} s of CPU); peak {peak:.1f} GiB"
     )
     for one in profiles.summary["segments"]:

@@ -280,6 +280,7 @@ def _browsing(events: Lazy, lines: Lazy) -> Lazy:
 
 # --- the table -----------------------------------------------------------------------------------------------------
 
+DIGITS = 6
 TEXTS = (s.TOP_CATEGORY, s.TOP_BRAND)
 FEATURES = (
     s.TENURE_DAYS,
@@ -304,13 +305,20 @@ FEATURES = (
 
 
 def _completed(table: Lazy) -> Lazy:
-    """Every feature in its place, null where the source lacks it."""
+    """Every feature in its place, null where the source lacks it.
+
+    Rounded, because engines and threads add numbers up in any order: the last digits would differ from run to run.
+    """
     there = table.collect_schema().names()
     kinds = {name: nw.String if name in TEXTS else nw.Float64 for name in FEATURES}
     lacking = {name: nw.lit(None, kind) for name, kind in kinds.items() if name not in there}
     channels = [name for name in there if name.startswith(s.CHANNEL_SHARE)]
     table = table.with_columns(nw.col(s.FREQUENCY).fill_null(0).cast(nw.Int64), **lacking)
-    return table.select(s.USER_ID, *FEATURES, *channels).sort(s.USER_ID)
+    whole = (s.USER_ID, s.FREQUENCY, *TEXTS)
+    columns = (s.USER_ID, *FEATURES, *channels)
+    return table.select(*(nw.col(name) if name in whole else nw.col(name).round(DIGITS) for name in columns)).sort(
+        s.USER_ID
+    )
 
 
 def numeric_features(names: Sequence[str]) -> list[str]:

@@ -12,12 +12,14 @@ Reference: Arthur & Vassilvitskii, "k-means++", 2007; Rousseeuw, "Silhouettes", 
 partitions", 1985; Ben-Hur, Elisseeff & Guyon, "A stability based method for discovering structure", 2002.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, pairwise_distances, silhouette_score
 from threadpoolctl import threadpool_limits
 
@@ -27,6 +29,8 @@ STARTS = 10
 MANY = 50_000
 """Customers from which on a part is seen at a time."""
 BATCH = 8_192
+CLEARLY = 1.02
+"""A fit is clearly better than another whose squared distances are more than this many times as large."""
 SAMPLE = 5_000
 """Customers that the number of segments is chosen on; a silhouette takes all their distances."""
 
@@ -46,23 +50,33 @@ class Candidate:
     stability: float
 
 
-def cluster(points: FloatArray, segments: int, seed: int, start: FloatArray | None = None) -> FloatArray:
+def cluster(points: FloatArray, segments: int, seed: int, previous: FloatArray | None = None) -> FloatArray:
     """Find centroids.
 
     Args:
         points: `[n, d]`.
         segments: how many, at most the number of different points.
         seed: of the random starts.
-        start: `[segments, d]` centroids to begin at instead of k-means++.
+        previous: `[segments, d]` centroids to go on from, unless new ones fit clearly better: of two equally good
+            divisions the customers' own is kept.
 
     Returns:
         `[segments, d]`.
     """
+    fresh = _fit(points, segments, seed, None)
+    if previous is None:
+        return fresh
+    moved = _fit(points, segments, seed, previous)
+    return moved if _inertia(points, moved) <= CLEARLY * _inertia(points, fresh) else fresh
+
+
+def _fit(points: FloatArray, segments: int, seed: int, start: FloatArray | None) -> FloatArray:
+    """Centroids from a start, or from the best of several random ones."""
     if len(points) < MANY:
         starts = {"init": "k-means++", "n_init": STARTS} if start is None else {"init": start, "n_init": 1}
         return np.asarray(KMeans(segments, random_state=seed, **starts).fit(points).cluster_centers_, float)
     if start is None:
-        start = cluster(_sample(points, np.random.default_rng(seed)), segments, seed)
+        start = _fit(_sample(points, np.random.default_rng(seed)), segments, seed, None)
     model = MiniBatchKMeans(
         segments,
         init=start,
@@ -73,6 +87,11 @@ def cluster(points: FloatArray, segments: int, seed: int, start: FloatArray | No
         compute_labels=False,
     )
     return np.asarray(model.fit(points).cluster_centers_, float)
+
+
+def _inertia(points: FloatArray, centroids: FloatArray) -> float:
+    """Sum of squared distances to the nearest centroid."""
+    return float(np.square(points - centroids[nearest(points, centroids)]).sum())
 
 
 def nearest(points: FloatArray, centroids: FloatArray) -> IntArray:
@@ -107,14 +126,15 @@ def judge(
     distance = pairwise_distances(sample)
     found = []
     for number in track(numbers):
-        with threadpool_limits(1):  # samples are small: threads that wait for each other cost more than they save
+        # samples are small: threads that wait for each other cost more than they save
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # few customers resampled may be fewer than segments
             label = nearest(sample, cluster(sample, number, seed))
-            distinct = float(silhouette_score(distance, label, metric="precomputed")) if len(np.unique(label)) > 1 else -1.0
             agreement = [
                 adjusted_rand_score(*(nearest(sample, cluster(sample[half], number, seed + i)) for half in pair))
                 for i, pair in enumerate(pairs)
             ]
-        found.append(Candidate(number, distinct, float(np.mean(agreement))))
+        found.append(Candidate(number, _silhouette(distance, label), float(np.mean(agreement))))
     return found
 
 
@@ -129,6 +149,13 @@ def choose(candidates: Sequence[Candidate], floor: float) -> Candidate:
     if stable:
         return max(stable, key=lambda one: (one.silhouette, one.stability))
     return max(candidates, key=lambda one: (one.stability, one.silhouette))
+
+
+def _silhouette(distance: FloatArray, label: IntArray) -> float:
+    """Of points by all their distances; −1 where there is one segment, or one for each point."""
+    if not 1 < len(np.unique(label)) < len(label):
+        return -1.0
+    return float(silhouette_score(distance, label, metric="precomputed"))
 
 
 def _sample(points: FloatArray, generator: np.random.Generator) -> FloatArray:

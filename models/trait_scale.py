@@ -2,10 +2,11 @@
 
     z = clip((f(x) − centre) / spread, ±CLIP) · weight        f = log(1 + x) for counts and money
 
-with the median as centre and the interquartile range ÷ 1.349 (that of a normal distribution with deviation 1) as
-spread, so that a few enormous customers do not set the scale. An average over a customer's n baskets is pulled towards
-the shop's by m imaginary ones, (n f(x) + m centre) / (n + m): who was here once is no "evening shopper". Weights make every
-theme count alike. What is missing stands at the centre.
+with the median as centre, and as spread the interquartile range ÷ 1.349 or the range of the middle nine in ten ÷ 3.290,
+whichever is larger (either is the deviation of a normal distribution), so that a few enormous customers do not set the
+scale. An average over a customer's n baskets is pulled towards the shop's by m imaginary ones, (n f(x) + m centre) /
+(n + m): who was here once is no "evening shopper". Weights make every theme count alike. What is missing stands at the
+centre.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,8 @@ from models.traits import Trait, is_trait, trait_of
 
 FloatArray = npt.NDArray[np.float64]
 CLIP = 3.0
-NORMAL_QUARTILES = 1.349
+NORMAL_QUARTILES, NORMAL_NINE_IN_TEN = 1.349, 3.290
 PSEUDO_BASKETS = 3.0
-LEAST_SPREAD = 0.1
-"""Of the standard deviation; where the quartiles are closer, the deviation is taken."""
 MIN_KNOWN_SHARE = 0.5
 """A feature that fewer customers have says more about who has it than about its value."""
 
@@ -93,11 +92,11 @@ def fit_scale(names: Sequence[str], values: FloatArray) -> tuple[TraitScale, dic
             kept.append(column)
     traits = [trait_of(names[column]) for column in kept]
     columns = [column[np.isfinite(column)] for column in _transformed(values[:, kept], traits).T]
-    low, centre, high = np.array([np.quantile(column, [0.25, 0.5, 0.75]) for column in columns]).reshape(-1, 3).T
-    spread = (high - low) / NORMAL_QUARTILES
-    deviation = np.array([column.std() for column in columns])
-    # of a share that most customers have none of, the quartiles coincide
-    spread = np.where(spread > LEAST_SPREAD * deviation, spread, deviation)
+    quantiles = np.array([np.quantile(column, [0.05, 0.25, 0.5, 0.75, 0.95]) for column in columns]).reshape(-1, 5)
+    lowest, low, centre, high, highest = quantiles.T
+    # the quartiles of a share that most customers have none of are close to each other, or the same
+    spread = np.maximum((high - low) / NORMAL_QUARTILES, (highest - lowest) / NORMAL_NINE_IN_TEN)
+    spread = np.where(spread > 0, spread, [column.std() for column in columns])
     return TraitScale(tuple(trait.name for trait in traits), centre, spread), left_out
 
 

@@ -14,7 +14,7 @@ class ProfileConfig:
     stability."""
     choose_again: bool = False
     """Choose the number of segments anew although there are previous profiles."""
-    min_segments: int = 4
+    min_segments: int = 3
     """The smallest number to choose from: two segments are usually the most distinct, and tell a marketer nothing."""
     max_segments: int = 10
     """The largest number to choose from."""

@@ -51,8 +51,8 @@ def segment_customers(
         points, _numbers(points, config, previous), resamples=config.resamples, seed=config.seed, track=track
     )
     chosen = choose(candidates, config.stability_floor)
-    start = _start(previous, scale, chosen.segments)
-    centroids = cluster(points, chosen.segments, config.seed, start)
+    before = _before(previous, scale, chosen.segments)
+    centroids = cluster(points, chosen.segments, config.seed, before)
     label = nearest(points, centroids)
     ids = _ids(bought, label, chosen.segments, previous)
     earlier = {one["id"]: [(name, bool(more)) for name, more in one["traits"]] for one in _clusters(previous)}
@@ -123,7 +123,7 @@ def _numbers(points: FloatArray, config: ProfileConfig, previous: Profiles | Non
     return possible
 
 
-def _start(previous: Profiles | None, scale: TraitScale, segments: int) -> FloatArray | None:
+def _before(previous: Profiles | None, scale: TraitScale, segments: int) -> FloatArray | None:
     """The previous centroids on the new scale; what was no feature then stands at the centre."""
     if previous is None or len(previous.clusters) != segments:
         return None
@@ -182,7 +182,7 @@ def _averages(table: pl.DataFrame) -> dict[str, float | None]:
 
 def _described(table: pl.DataFrame, clusters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every segment with its size, share of the spend and means, the smallest id first."""
-    spend = table[MONETARY].sum() or 0.0
+    spend = _spend(table)
     made = {one["id"]: one for one in clusters}
     described = []
     for (number, name), members in sorted(table.group_by(SEGMENT_ID, SEGMENT), key=lambda group: group[0]):
@@ -192,15 +192,19 @@ def _described(table: pl.DataFrame, clusters: Sequence[dict[str, Any]]) -> list[
                 "name": name,
                 "customers": members.height,
                 "share": members.height / table.height,
-                "spend_share": (members[MONETARY].sum() or 0.0) / spend if spend else None,
+                "spend_share": _spend(members) / spend if spend else None,
                 "traits": [],
                 "centroid": None,
                 "radius": None,
                 "means": _averages(members),
             }
-            | made.get(number, {})  # type: ignore[call-overload]
+            | made.get(number, {})
         )
     return described
+
+
+def _spend(table: pl.DataFrame) -> float:
+    return float(table[MONETARY].cast(pl.Float64).sum())
 
 
 def _quality(

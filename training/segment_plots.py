@@ -1,4 +1,4 @@
-"""Pictures of customer segments: sizes, what distinguishes each, recency, frequency and spend, times of day, quality."""
+"""Pictures of customer segments: sizes, what distinguishes each, recency, frequency, spend, times of day, quality."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import FuncFormatter
 
 from data_pipelines.customer_features import DAY_PARTS
 from data_pipelines.figures import Picture, Theme, legend_above, new_figure, png
@@ -33,18 +34,16 @@ def segment_pictures(profiles: Profiles) -> list[Picture]:
         ),
         Picture(
             "What distinguishes them",
-            "Mean of each segment against that of all who bought, in standard deviations; names are made of the strongest.",
+            "Mean of each segment against that of all who bought, in standard deviations. The strongest make names.",
             lambda theme: _traits(profiles, theme),
         ),
         Picture(
             "Recency, frequency, spend",
-            "Median (line), half (box) and four in five (whiskers) of the customers of a segment; each step of the scale is "
-            "ten times the one before.",
+            "Median (line), half (box) and four in five (whiskers) of the customers of a segment; each step of the scale "
+            "is ten times the one before.",
             lambda theme: _rfm(profiles, theme),
         ),
-        Picture(
-            "When they come", "Baskets by the shop's time of day.", lambda theme: _day_parts(profiles, theme)
-        ),
+        Picture("When they come", "Baskets by the shop's time of day.", lambda theme: _day_parts(profiles, theme)),
     ]
     if len(profiles.summary["quality"]["candidates"]) > 1:
         pictures.append(
@@ -94,7 +93,9 @@ def _traits(profiles: Profiles, theme: Theme) -> bytes:
     colours = LinearSegmentedColormap.from_list("effect", [theme.rival, theme.background, theme.model])
     axis.imshow(effects, aspect="auto", cmap=colours, vmin=-STRONG, vmax=STRONG)
     for (row, column), effect in np.ndenumerate(effects):
-        axis.text(column, row, f"{effect:+.1f}", ha="center", va="center", fontsize=7.5, color=theme.text)
+        axis.text(
+            column, row, f"{round(effect, 1) + 0.0:+.1f}", ha="center", va="center", fontsize=7.5, color=theme.text
+        )
     axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axis.set_xticks(range(len(clusters)), [str(one["id"]) for one in clusters])
     axis.xaxis.tick_top()
@@ -126,6 +127,7 @@ def _rfm(profiles: Profiles, theme: Theme) -> bytes:
             capprops=line,
         )
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         axis.set_xlabel(RFM[name])
         axis.grid(visible=False, axis="y")
     axes[0].set_yticks(range(len(ids)), [str(number) for number in ids])

@@ -78,7 +78,9 @@ def read_shop(data: Path, config: ProfileConfig, until: datetime | None = None) 
         promoted_from=config.promoted_from,
         time_zone=defaults.get("time_zone") or "UTC",
     )
-    tables = ShopTables(_lazy(events), _lazy(items), _lazy(users), _lazy(_scan(promotions)) if promotions.exists() else None)
+    tables = ShopTables(
+        _lazy(events), _lazy(items), _lazy(users), _lazy(_scan(promotions)) if promotions.exists() else None
+    )
     return ShopLog(tables, columns, until, manifest["fingerprint"], notices)
 
 
