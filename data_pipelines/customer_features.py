@@ -85,17 +85,19 @@ def customer_features(tables: ShopTables, columns: FeatureColumns, until: dateti
     events = tables.events.filter(nw.col(s.TIMESTAMP) < nw.lit(until))
     bought = events.filter(nw.col(s.EVENT_TYPE).is_in(columns.bought))
     local = _local(bought, columns.time_zone)
-    lines = materialise(_promoted(_usual_prices(_lines(bought, tables.items, columns)), local, tables, columns))
+    lines = _with_items(materialise(_lines(bought, columns)), tables.items, columns)
+    lines = materialise(_promoted(lines, local, tables, columns))
     baskets = materialise(_baskets(lines, local))
+    activity = materialise(_activity(events, columns))
     parts = [
-        _totals(baskets, until),
+        _by_basket(baskets, until),
         _ratios(lines),
         *(_preference(lines, name, *into) for name, into in _PREFERENCES.items() if name in lines.collect_schema()),
-        _habits(baskets),
     ]
-    if rows(events.select(browsed=nw.col(s.EVENT_TYPE).is_in(BROWSING).any()))[0]["browsed"]:
-        parts.append(_browsing(events, lines))
-    users = nw.concat([tables.users.select(s.USER_ID), events.select(s.USER_ID)]).unique()
+    if rows(activity.select(looks=nw.col("looks").sum()))[0]["looks"]:
+        ratio = nw.when(nw.col("bought") > 0).then(nw.col("looks") / nw.col("bought"))
+        parts.append(activity.select(s.USER_ID, ratio.alias(s.BROWSE_TO_BUY)))
+    users = nw.concat([tables.users.select(s.USER_ID), activity.select(s.USER_ID)]).unique()
     table = reduce(lambda left, right: left.join(right, on=s.USER_ID, how="left"), parts, users)
     return _completed(table)
 
@@ -103,14 +105,18 @@ def customer_features(tables: ShopTables, columns: FeatureColumns, until: dateti
 # --- lines and baskets ---------------------------------------------------------------------------------------------
 
 
-def _lines(bought: Lazy, items: Lazy, columns: FeatureColumns) -> Lazy:
+def _activity(events: Lazy, columns: FeatureColumns) -> Lazy:
+    """Everybody with an event: how often they looked, and lines they bought."""
+    kind = nw.col(s.EVENT_TYPE)
+    flags = {"looks": kind.is_in(BROWSING), "bought": kind.is_in(columns.bought)}
+    counted = events.select(s.USER_ID, **{name: nw.when(flag).then(1).otherwise(0) for name, flag in flags.items()})
+    return counted.group_by(s.USER_ID).agg(nw.col("looks").sum(), nw.col("bought").sum())
+
+
+def _lines(bought: Lazy, columns: FeatureColumns) -> Lazy:
     """Everything bought, a row each, with units and spend."""
     names = bought.collect_schema().names()
-    attributes = {"category": columns.category, "brand": columns.brand}
     price = nw.col(s.PRICE).cast(nw.Float64) if s.PRICE in names else nw.lit(None, nw.Float64)
-    catalogue = items.select(
-        s.ITEM_ID, **{name: nw.col(column).cast(nw.String) for name, column in attributes.items() if column is not None}
-    )
     off = [nw.col(name).cast(nw.Float64).fill_null(0.0) for name in columns.discounts]
     lines = bought.select(
         s.USER_ID,
@@ -122,23 +128,27 @@ def _lines(bought: Lazy, items: Lazy, columns: FeatureColumns) -> Lazy:
         price=nw.when(price.is_finite()).then(price),
         **({"discount": nw.sum_horizontal(*off)} if off else {}),
     )
-    lines = lines.join(catalogue, on=s.ITEM_ID, how="left")
     return lines.with_columns(spend=nw.col("units") * nw.col("price"))
 
 
-def _usual_prices(lines: Lazy) -> Lazy:
-    """Add what a line would cost at the median price of its item, and at the mean unit price of its category."""
-    units, known = nw.col("units"), ~nw.col("price").is_null()
-    items = lines.group_by(s.ITEM_ID).agg(item_price=nw.col("price").median())
-    lines = lines.join(items, on=s.ITEM_ID, how="left")
-    lines = lines.with_columns(at_item_price=nw.when(known).then(units * nw.col("item_price")))
-    if "category" not in lines.collect_schema():
-        return lines
-    priced = lines.filter(known & ~nw.col("category").is_null())
-    categories = priced.group_by("category").agg(total=nw.col("spend").sum(), count=units.sum())
-    categories = categories.filter(nw.col("count") > 0).select("category", mean=nw.col("total") / nw.col("count"))
-    lines = lines.join(categories, on="category", how="left")
-    return lines.with_columns(at_category_price=nw.when(known).then(units * nw.col("mean"))).drop("mean")
+def _with_items(lines: Lazy, items: Lazy, columns: FeatureColumns) -> Lazy:
+    """Add category and brand, and what a line costs at the item's median and at its category's mean unit price."""
+    attributes = {"category": columns.category, "brand": columns.brand}
+    known = {name: nw.col(column).cast(nw.String) for name, column in attributes.items() if column is not None}
+    units, spend = nw.col("units"), nw.col("spend")
+    priced = lines.filter(~spend.is_null())
+    prices = priced.group_by(s.ITEM_ID).agg(median=nw.col("price").median(), spend=spend.sum(), units=units.sum())
+    catalogue = items.select(s.ITEM_ID, **known).join(prices, on=s.ITEM_ID, how="left")
+    usual = {"at_item_price": "median"}
+    if columns.category is not None:
+        categories = catalogue.filter(~nw.col("category").is_null()).group_by("category").agg(spend.sum(), units.sum())
+        categories = categories.filter(units > 0).select("category", mean=spend / units)
+        catalogue = catalogue.join(categories, on="category", how="left")
+        usual["at_category_price"] = "mean"
+    lines = lines.join(catalogue.select(s.ITEM_ID, *known, *usual.values()), on=s.ITEM_ID, how="left")
+    return lines.with_columns(
+        **{name: nw.when(~spend.is_null()).then(units * nw.col(price)) for name, price in usual.items()}
+    ).drop(*usual.values())
 
 
 def _promoted(lines: Lazy, local: nw.Expr, tables: ShopTables, columns: FeatureColumns) -> Lazy:
@@ -192,25 +202,37 @@ def _baskets(lines: Lazy, local: nw.Expr) -> Lazy:
 # --- features ------------------------------------------------------------------------------------------------------
 
 
-def _totals(baskets: Lazy, until: datetime) -> Lazy:
-    spend, priced = nw.col("spend"), nw.col("spend").count()
-    totals = baskets.group_by(s.USER_ID).agg(
-        first=nw.col(s.TIMESTAMP).min(),
-        last=nw.col(s.TIMESTAMP).max(),
-        frequency=nw.len(),
-        units=nw.col("units").sum(),
-        total=spend.sum(),
-        priced=priced,
+def _by_basket(baskets: Lazy, until: datetime) -> Lazy:
+    """Recency, frequency, spend, and shares of baskets by time and channel."""
+    hour = nw.col("local").dt.hour()
+    flags = {name: (hour >= first) & (hour < end) for name, (first, end) in DAY_PARTS.items()}
+    flags[s.WEEKEND_SHARE] = nw.col("local").dt.weekday() >= SATURDAY
+    if s.CHANNEL in baskets.collect_schema():
+        flags |= {s.CHANNEL_SHARE + name: nw.col(s.CHANNEL) == nw.lit(name) for name in _channels(baskets)}
+    shares = {name: nw.when(flag).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for name, flag in flags.items()}
+    totals = (
+        baskets.with_columns(**shares)
+        .group_by(s.USER_ID)
+        .agg(
+            *(nw.col(name).mean() for name in shares),
+            first=nw.col(s.TIMESTAMP).min(),
+            last=nw.col(s.TIMESTAMP).max(),
+            baskets=nw.len(),
+            units=nw.col("units").sum(),
+            spend=nw.col("spend").sum(),
+            priced=nw.col("spend").count(),
+        )
     )
     some = nw.col("priced") > 0
     return totals.select(
         s.USER_ID,
         _days(nw.lit(until) - nw.col("first")).alias(s.TENURE_DAYS),
         _days(nw.lit(until) - nw.col("last")).alias(s.RECENCY_DAYS),
-        nw.col("frequency").cast(nw.Int64).alias(s.FREQUENCY),
-        nw.when(some).then(nw.col("total")).alias(s.MONETARY),
-        (nw.col("units") / nw.col("frequency")).alias(s.BASKET_SIZE),
-        nw.when(some).then(nw.col("total") / nw.col("priced")).alias(s.BASKET_VALUE),
+        nw.col("baskets").cast(nw.Int64).alias(s.FREQUENCY),
+        nw.when(some).then(nw.col("spend")).alias(s.MONETARY),
+        (nw.col("units") / nw.col("baskets")).alias(s.BASKET_SIZE),
+        nw.when(some).then(nw.col("spend") / nw.col("priced")).alias(s.BASKET_VALUE),
+        *shares,
     )
 
 
@@ -254,28 +276,11 @@ def _preference(lines: Lazy, name: str, top: str, share: str) -> Lazy:
     return found.select(s.USER_ID, nw.col(name).alias(top), (nw.col("most") / nw.col("total")).alias(share))
 
 
-def _habits(baskets: Lazy) -> Lazy:
-    hour, local = nw.col("local").dt.hour(), nw.col("local")
-    flags = {name: (hour >= first) & (hour < end) for name, (first, end) in DAY_PARTS.items()}
-    flags[s.WEEKEND_SHARE] = local.dt.weekday() >= SATURDAY
-    if s.CHANNEL in baskets.collect_schema():
-        flags |= {s.CHANNEL_SHARE + name: nw.col(s.CHANNEL) == nw.lit(name) for name in _channels(baskets)}
-    shares = {name: nw.when(flag).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for name, flag in flags.items()}
-    return baskets.with_columns(**shares).group_by(s.USER_ID).agg(*(nw.col(name).mean() for name in shares))
-
-
 def _channels(baskets: Lazy) -> list[str]:
     """The most common ones, by name."""
     counts = rows(baskets.filter(~nw.col(s.CHANNEL).is_null()).group_by(s.CHANNEL).agg(baskets=nw.len()))
     common = sorted(counts, key=lambda row: (-row["baskets"], row[s.CHANNEL]))[:MAX_CHANNELS]
     return sorted(str(row[s.CHANNEL]) for row in common)
-
-
-def _browsing(events: Lazy, lines: Lazy) -> Lazy:
-    looks = events.filter(nw.col(s.EVENT_TYPE).is_in(BROWSING)).group_by(s.USER_ID).agg(looks=nw.len())
-    bought = lines.group_by(s.USER_ID).agg(lines=nw.len())
-    ratio = nw.col("looks").fill_null(0) / nw.col("lines")
-    return bought.join(looks, on=s.USER_ID, how="left").select(s.USER_ID, ratio.alias(s.BROWSE_TO_BUY))
 
 
 # --- the table -----------------------------------------------------------------------------------------------------

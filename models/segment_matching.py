@@ -2,8 +2,8 @@
 
 New centroids are matched to the previous ones so that the distances add up to the least (Kuhn, "The Hungarian method
 for the assignment problem", 1955). A pair that is farther apart than the previous segment's customers are from their
-centroid, and than halfway to the next previous segment, is no pair: the old segment is gone, the new one gets an id that
-was never used.
+centroid, and than halfway to the next previous segment, is no pair: the old segment is gone, the new one gets an id
+that was never used.
 """
 
 import numpy as np

@@ -39,8 +39,8 @@ def segment_pictures(profiles: Profiles) -> list[Picture]:
         ),
         Picture(
             "Recency, frequency, spend",
-            "Median (line), half (box) and four in five (whiskers) of the customers of a segment; each step of the scale "
-            "is ten times the one before.",
+            "Median (line), half (box) and four in five (whiskers) of the customers of a segment; each step of the "
+            "scale is ten times the one before.",
             lambda theme: _rfm(profiles, theme),
         ),
         Picture("When they come", "Baskets by the shop's time of day.", lambda theme: _day_parts(profiles, theme)),
