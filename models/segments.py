@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-STARTS = 10
+STARTS = 5
 MANY = 50_000
 """Customers from which on a part is seen at a time."""
 BATCH = 8_192

@@ -59,7 +59,7 @@ def _main(argv: Sequence[str] | None) -> int:
     shop = read_shop(arguments.data, config, until)
     profiles = build(shop, config, None if previous is None or arguments.anew else read_profiles(previous))
     write_profiles(arguments.out, profiles)
-    show(profiles, shop)
+    show(profiles, shop, config)
     terminal.console.print(
         f"Wrote {arguments.out}.\nNext:\n  supplytower profile report --profiles {arguments.out}\n"
         f"  supplytower profile show {profiles.table['user_id'][0]} --profiles {arguments.out}",
@@ -96,7 +96,7 @@ def build(shop: ShopLog, config: ProfileConfig, previous: Profiles | None = None
     return Profiles(profiles.table, made | profiles.summary)
 
 
-def show(profiles: Profiles, shop: ShopLog) -> None:
+def show(profiles: Profiles, shop: ShopLog, config: ProfileConfig) -> None:
     """Print the segments, how good they are, and what had to be left out."""
     summary, console = profiles.summary, terminal.console
     table = Table("id", "segment", box=None, pad_edge=False)
@@ -124,8 +124,7 @@ def show(profiles: Profiles, shop: ShopLog) -> None:
     )
     if quality["kept_share"] is not None:
         console.print(f"{quality['kept_share']:.0%} of the customers of the previous profiles are where they were")
-    floor = resolve(ProfileConfig).stability_floor
-    if quality["stability"] < floor:
+    if quality["stability"] < config.stability_floor:
         console.print(
             "Note: segments are not found again well on resampled customers; they are a way to divide customers, not "
             "groups that exist",

@@ -77,7 +77,8 @@ def read_profiles(folder: Path) -> Profiles:
     try:
         table = pl.read_parquet(folder / PROFILES)
         profiles = Profiles(table, json.loads((folder / SEGMENTS).read_text(encoding="utf-8")))
-        consistent = profiles.centroids.shape == (len(profiles.clusters), len(profiles.scale.names))
+        width, scale = len(profiles.scale.names), profiles.scale
+        consistent = profiles.centroids.shape[1:] == scale.centre.shape == scale.spread.shape == (width,)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise InputError(
             f"{folder}: holds no profiles that can be read ({first_line(error)}); run "

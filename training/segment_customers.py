@@ -144,6 +144,11 @@ def _ids(bought: pl.DataFrame, label: IntArray, segments: int, previous: Profile
     scale = previous.scale
     points = standardised(bought, scale) * scale.weights
     known = np.array([name in bought.columns and bought[name].count() > 0 for name in scale.names])
+    if not known.any():
+        raise InputError(
+            f"the previous profiles were made of {', '.join(scale.names)}, of which these data have nothing; "
+            "begin with --anew"
+        )
     centroids = np.stack([_means(column, label, segments) for column in points.T[known]], axis=1)
     order = np.argsort(rank)  # new ids go to the largest first
     old = previous.clusters
