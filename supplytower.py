@@ -51,6 +51,9 @@ COMMANDS: Mapping[str, Command] = {
     "experiment assign": Command("serving.experiments.assign", "say which unit sees which variant; write a table"),
     "experiment analyze": Command("serving.experiments.analyze", "say what an experiment has shown, and how surely"),
     "experiment off-policy": Command("serving.experiments.evaluate_policy", "say what another policy would earn"),
+    "profile build": Command("training.build_profiles", "profile every customer; divide them into named segments"),
+    "profile show": Command("training.show_profile", "show one customer beside the average"),
+    "profile report": Command("training.report_profiles", "write a page with the plots of every segment"),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 
@@ -99,6 +102,11 @@ to experiments:
   supplytower experiment assign --experiments experiments.yaml --units users.parquet --out assignments.parquet
   supplytower experiment analyze --table outcomes.parquet --metric visit --report experiment.html
   supplytower experiment off-policy --log outcomes.parquet --policy policy.csv --reward visit
+
+to customers:
+  supplytower profile build --data build/data --out build/profiles
+  supplytower profile show 1 --profiles build/profiles
+  supplytower profile report --profiles build/profiles
 
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 

@@ -43,6 +43,7 @@ BENCHMARKS = {
     "experiments": Benchmark("off-policy values beside what was earned, and assignment of a million units", needs=()),
     "inventory_speed": Benchmark("orders, beside stockpyl where it is installed", needs=()),
     "rules": Benchmark("basket rules beside plain mlxtend"),
+    "profiles": Benchmark("customer profiles of a million synthetic users", needs=()),
     "published_protocol": Benchmark("the AUC of a published protocol and of a shop's question", long=True),
     "tune_baselines": Benchmark("the baselines' hyperparameters on the validation baskets", long=True),
 }

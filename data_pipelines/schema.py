@@ -192,6 +192,32 @@ CUSTOMERS = "customers"
 LIFT_SAME_SIZE = "lift_same_size"
 LIFT_SAME_CUSTOMER = "lift_same_customer"
 
+# --- customer profiles ---
+SEGMENT_ID = "segment_id"
+SEGMENT = "segment"
+TENURE_DAYS = "tenure_days"
+RECENCY_DAYS = "recency_days"
+FREQUENCY = "frequency"
+MONETARY = "monetary"
+BASKET_SIZE = "basket_size"
+BASKET_VALUE = "basket_value"
+TOP_CATEGORY = "top_category"
+CATEGORY_SHARE = "category_share"
+TOP_BRAND = "top_brand"
+TOP_BRAND_SHARE = "top_brand_share"
+REPEAT_SHARE = "repeat_share"
+PRICE_INDEX = "price_index"
+PAID_INDEX = "paid_index"
+PROMOTION_SHARE = "promotion_share"
+DISCOUNT_SHARE = "discount_share"
+NIGHT_SHARE = "night_share"
+MORNING_SHARE = "morning_share"
+AFTERNOON_SHARE = "afternoon_share"
+EVENING_SHARE = "evening_share"
+WEEKEND_SHARE = "weekend_share"
+BROWSE_TO_BUY = "browse_to_buy"
+CHANNEL_SHARE = "channel_share_"  # followed by the channel
+
 
 class InputError(ValueError):
     """Something the user gave is wrong: the message is one line that names the thing, the value and the remedy.
