@@ -222,7 +222,7 @@ def _notices(
     if table.weights is not None:
         yield "Propensities differ, so outcomes are weighted by 1 / propensity, and shares are not checked."
     elif not planned:
-        yield "No shares were planned: the check assumes that all variants should have the same."
+        yield "No shares were planned: the check assumes that all should have the same; give others with --shares."
     for metric in metrics:
         if metric.explained is not None:
             yield f"{metric.name}: covariates took {metric.explained:.0%} of its variance away (CUPED)."

@@ -10,6 +10,9 @@ A layer that is not named bears the experiment's id, a salt that is not given is
 which a double holds exactly, so any language, and SQL, finds the same variant. The place and the draw are different
 hashes: who is in an experiment does not say which variant, and experiments of different layers are independent.
 
+    Python   int(hashlib.sha256(text.encode()).hexdigest()[:13], 16) / 16**13
+    DuckDB   ('0x' || substr(sha256(text), 1, 13))::BIGINT / 16^13
+
 Reference: Kohavi, Tang and Xu, "Trustworthy online controlled experiments", 2020, chapter 4.
 """
 

@@ -35,7 +35,8 @@ def _main(argv: Sequence[str] | None) -> int:
     parser = terminal.command_parser(
         command,
         "Say what another policy would have earned, from the log of the one that ran.\n"
-        "The log has a row per decision: variant, propensity, reward; the policy one per variant: variant, probability.",
+        "The log has a row per decision: variant, propensity, reward; the policy a row per variant: variant,\n"
+        "probability.",
         examples=[
             f"{command} --log outcomes.parquet --policy policy.csv --reward visit",
             f"{command} --log outcomes.parquet --policy policy.csv --reward spend --by segment_id --json",

@@ -95,6 +95,8 @@ def units_for(question: Question, difference: float) -> int:
             f"effect {difference:+g}: takes the rate from {question.baseline:g} to {question.baseline + difference:g}; "
             "rates lie between 0 and 1"
         )
+    if power_of(question, difference, MOST) < question.power:
+        raise InputError(f"effect {difference:+g}: is too small for any number of units; give one that would matter")
     return int(np.ceil(_rising(lambda n: power_of(question, difference, n), question.power, 2.0, MOST) - 1e-6))
 
 

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import duckdb
 import numpy as np
 import numpy.testing as npt
 import pytest
@@ -23,6 +24,20 @@ def test_the_hash_is_the_one_that_is_documented():
     assert uniform(("variant", "", "welcome"), ["42"])[0] == 0x746DC63CACE5E / 16**13
     assert uniform(("slot", "mail"), ["42"])[0] == 0x16CDC3B8FB5E5 / 16**13
     assert uniform(("variant", "may", "welcome"), ["Zoë"])[0] == 0x20DD35F7EB49F / 16**13
+
+
+def test_a_warehouse_finds_the_same_variants():
+    units = UNITS[:5000]
+    query = """
+        WITH draws AS (
+            SELECT unnest($units) AS unit,
+                   ('0x' || substr(sha256('variant:may:x:' || unit), 1, 13))::BIGINT / 16^13 AS draw
+        )
+        SELECT unit, CASE WHEN draw < 0.5 THEN 'a' WHEN draw < 0.8 THEN 'b' ELSE 'c' END FROM draws
+    """
+    found = duckdb.execute(query, {"units": units}).fetchall()
+    expected = assign(Experiment("x", ("a", "b", "c"), (0.5, 0.3, 0.2), salt="may"), units)
+    assert dict(found) == dict(expected.select("unit", "variant").iter_rows())
 
 
 def test_a_variant_by_hand():

@@ -20,6 +20,12 @@ def test_rates_as_in_the_textbook():
     assert units_for(Question(0.1, power=0.9), 0.005) == pytest.approx(expected, abs=1)
 
 
+def test_a_fall_needs_fewer_units_than_a_rise_where_rates_are_low():
+    # the treated arm's variance .08 · .92 is less than .12 · .88: (1.959964 sqrt(2 · .09 · .91) + .841621
+    # sqrt(.1 · .9 + .08 · .92))² / .02² = 3213
+    assert units_for(Question(0.1), -0.02) == 3213 < units_for(Question(0.1), 0.02)
+
+
 def test_means_as_statsmodels_has_them():
     # two samples, effect of half a deviation, alpha .05, power .8: 64 each (Cohen, 1988, table 2.4.1)
     assert units_for(Question(10, deviation=4), 2) == 64
@@ -62,6 +68,7 @@ def test_too_few_units_for_any_rate():
         (lambda: Question(0.1, power=0.04), "power 0.04: must exceed alpha 0.05"),
         (lambda: Question(0.1, correlation=1), "correlation 1"),
         (lambda: units_for(Question(0.1), 0), "effect 0"),
+        (lambda: units_for(Question(0.1), 1e-9), "effect +1e-09: is too small for any number of units"),
         (lambda: units_for(Question(0.1), 0.95), "takes the rate from 0.1 to 1.05"),
     ],
 )

@@ -6,13 +6,17 @@ A share that should be p is off by more than three standard errors, 3 sqrt(p (1 
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
+from serving.experiments.analysis import analyze
 from serving.experiments.cuped import adjust
 from serving.experiments.effects import Effect, compare_means, compare_proportions, mean_arm, ratio_arm
+from serving.experiments.metrics import Kind, Metric
 from serving.experiments.sample_size import Question, units_for
 from serving.experiments.sequential import MINIMUM, limit
+from serving.experiments.unit_table import check_units
 
 ALPHA = 0.05
 
@@ -108,6 +112,23 @@ def test_the_delta_method_is_needed():
         z = (clicks[0] / counts[0] - clicks[1] / counts[1]) / math.sqrt(pooled * (1 - pooled) * (1 / counts).sum())
         alarms += abs(z) > 1.96
     assert alarms / 1000 > 0.1
+
+
+def test_several_variants_and_metrics_together_keep_alpha():
+    # three treated variants, two metrics: uncorrected at least one of six tests would be significant in a fifth of all
+    runs, variants = 600, ("a", "b", "c", "d")
+    random = np.random.default_rng(13)
+    frame = pl.DataFrame({"unit": [str(i) for i in range(400)], "variant": np.repeat(variants, 100)})
+    units = check_units(frame, "t", unit="unit", variant="variant", variants=variants, control=None)
+    least = []
+    for _ in range(runs):
+        metrics = [Metric(name, Kind.MEAN, random.gamma(2, 1, 400)) for name in ("spend", "visits")]
+        least.append(min(one.effect.p_value for one in analyze(units, metrics, correction="none").comparisons))
+    # Holm's correction makes the least of six p-values six times as large
+    corrected = min(one.adjusted_p for one in analyze(units, metrics).comparisons)
+    assert corrected == pytest.approx(min(1, 6 * least[-1]))
+    assert np.mean(6 * np.array(least) < ALPHA) <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / runs)
+    assert np.mean(np.array(least) < ALPHA) > 0.12
 
 
 @pytest.mark.parametrize("outcomes", ["normal", "visits", "spending"])
