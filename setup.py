@@ -79,6 +79,7 @@ setup(
     py_modules=["supplytower"],
     package_data={
         "data_pipelines": ["*.html.jinja"],
+        "serving.campaigns": ["templates/*.yaml"],
         "serving.inventory": ["*.html.jinja"],
         "training": ["*.html.jinja", "presets/*/*.yaml"],
     },

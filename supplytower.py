@@ -45,6 +45,8 @@ COMMANDS: Mapping[str, Command] = {
     "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
     "inventory monitor": Command("serving.inventory.monitor", "list what is about to go wrong in stock"),
     "inventory simulate": Command("serving.inventory.replay", "replay ordering policies on demand that followed"),
+    "campaigns plan": Command("serving.campaigns.plan", "say who gets which campaign today, and why; write a table"),
+    "campaigns explain": Command("serving.campaigns.explain", "say why a customer got a campaign, or did not"),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 
