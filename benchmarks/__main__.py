@@ -41,6 +41,7 @@ BENCHMARKS = {
     "forecast_speed": Benchmark("training and inference of the forecaster", needs=("data", "models")),
     "cold_start": Benchmark("forecasts of products with at most four weeks of history"),
     "inventory_speed": Benchmark("orders, beside stockpyl where it is installed", needs=()),
+    "campaigns": Benchmark("a million decisions on customers and campaigns", needs=()),
     "published_protocol": Benchmark("the AUC of a published protocol and of a shop's question", long=True),
     "tune_baselines": Benchmark("the baselines' hyperparameters on the validation baskets", long=True),
 }

@@ -3,8 +3,8 @@
     max Σ value_ic x_ic   s.t.   Σ_i x_ic <= budget_c / cost_c,   x feasible for every customer i
 
 where a customer takes a campaign once, `room_ih` contacts of channel h and `slots_i` of all at most. These caps are
-laminar, so at given prices p_c per contact (Lagrangian relaxation of the budgets) choosing greedily by value_ic - p_c is
-optimal for every customer, and campaigns are gross substitutes: a dearer campaign never makes another one less wanted.
+laminar, so at given prices p_c per contact (Lagrangian relaxation of the budgets) choosing greedily by value_ic - p_c
+is optimal for every customer, and campaigns are gross substitutes: a dearer campaign makes no other one less wanted.
 So the prices at which nobody overspends have a least element, and raising the price of whoever overspends just so far
 as needed finds it (an ascending auction, here on a fixed grid of prices). What the grid leaves of the budgets is spent
 on the best of what is left.
@@ -161,7 +161,7 @@ def _bound(some: Problem, value: FloatArray, chosen: BoolArray, price: FloatArra
 
     def dual() -> float:
         paid = float(np.sum(some.contacts[price > 0] * price[price > 0]))
-        return paid + float((some.value - price)[chosen].sum()) + TIE * float(some.value.max()) * chosen.sum()
+        return paid + float((some.value - price)[chosen].sum() + TIE * some.value.max() * chosen.sum())
 
     best = dual()
     for _ in range(POLISHING):

@@ -1,9 +1,9 @@
 """Who or what a campaign is about: one line over the columns of a table, e.g. `recency_days > 60 and frequency >= 3`.
 
-The line is parsed by Python's own grammar and translated, part by part, to a Polars expression; nothing of it is ever
+The line is parsed by Python's own grammar and translated, part by part, to a Polars expression; nothing of it is
 executed. What there is: columns, numbers, texts, true and false; `and or not`; `== != < <= > >=`; `in [...]`, `not in`;
-`+ - * /`; `top(column, share)` and `bottom(column, share)` for the highest and lowest share of all rows; `known(column)`
-for where a value is there. Where a value is missing, a comparison with it does not hold.
+`+ - * /`; `top(column, share)` and `bottom(column, share)` for the highest and lowest share of all rows;
+`known(column)` for where a value is there. Where a value is missing, a comparison with it does not hold.
 """
 
 import ast

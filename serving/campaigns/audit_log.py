@@ -1,6 +1,6 @@
 """What was decided, a file for each day, so that nothing is decided twice.
 
-`LOG/2018-01-01.parquet` holds the decisions of that day, also those against. A campaign that is in the file of a day has
+`LOG/2018-01-01.parquet` holds the decisions of that day, also those against. A campaign that is in a day's file has
 been decided for that day; planning again, after a crash or by mistake, returns what stands there. What was decided for
 counts for caps, fatigue and budgets of later plans. The log is written before the table that is sent from: a crash
 between the two leaves a plan that the next run completes, never one that it does not know of.

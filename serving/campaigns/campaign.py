@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -124,7 +125,7 @@ def read_campaigns(files: Sequence[Path]) -> list[Campaign]:
             )
         found += [(path, _campaign(path, number, given)) for number, given in enumerate(content["campaigns"], 1)]
     found.sort(key=lambda pair: (pair[1].id, pair[1].start))
-    for (first_path, first), (path, second) in zip(found, found[1:], strict=False):
+    for (first_path, first), (path, second) in pairwise(found):
         if first.id == second.id and second.start <= first.end:
             raise InputError(
                 f"{path}: campaign {first.id!r} from {second.start} to {second.end} overlaps its flight from "

@@ -13,7 +13,7 @@ from serving.campaigns.policy import ANY_CHANNEL, Cap
 from serving.campaigns.tables import numbers, positions, read_table, times
 
 DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
-CONTACTS = {
+CONTACTS: dict[str, type[pl.DataType] | pl.DataType] = {
     USER_ID: pl.String,
     CHANNEL: pl.String,
     SEND_AT: pl.Datetime("us"),

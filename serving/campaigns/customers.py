@@ -66,7 +66,7 @@ def derive_profiles(events: pl.DataFrame, items: pl.DataFrame, at: datetime) -> 
 
 
 def join_customers(users: pl.DataFrame, derived: pl.DataFrame, profiles: pl.DataFrame | None) -> pl.DataFrame:
-    """All that is known of every customer, sorted by id; of equal names the profiles' columns count, then the users'."""
+    """All that is known of every customer, sorted by id; where names are equal, profiles count first, then users."""
     ids = pl.concat([table.select(USER_ID) for table in (users, derived)]).unique().sort(USER_ID)
     for table in (profiles, users, derived):
         if table is not None:

@@ -3,7 +3,10 @@
 `decision_id` is campaign/day/customer: deciding again gives the same ids, and whoever sends can tell what was sent.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from data_pipelines.schema import (
@@ -20,8 +23,9 @@ from data_pipelines.schema import (
     USER_ID,
     VALUE,
 )
-from serving.campaigns.decide import Outcome, Reason, Situation, offered
+from serving.campaigns.decide import Outcome, offered
 from serving.campaigns.policy import Policy
+from serving.campaigns.situation import Reason, Situation
 
 SENTENCES = {
     Reason.AUDIENCE: "not in the audience",
@@ -55,11 +59,11 @@ def to_table(situation: Situation, outcome: Outcome, policy: Policy) -> pl.DataF
     users, campaigns = len(situation.users), len(situation.campaigns)
     shape, screening = (users, campaigns), outcome.screening
 
-    def each(values: list[object], kind: pl.DataType | type[pl.DataType] = pl.String) -> pl.Expr:
+    def each(values: Sequence[object], kind: pl.DataType | type[pl.DataType] = pl.String) -> pl.Expr:
         """A value per campaign."""
         return pl.lit(pl.Series(values, dtype=kind)).gather(pl.col("campaign"))
 
-    def flat(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def flat(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """A value per pair, `[users, campaigns] -> [users * campaigns]`."""
         return np.broadcast_to(values, shape).reshape(-1)
 
@@ -155,5 +159,5 @@ def _sentence() -> pl.Expr:
         amount["freshness"],
         amount[COST],
     )
-    weighed = pl.col("code").is_in([int(reason) for reason in WORTH]) & pl.col(VALUE).is_not_nan()
+    weighed = pl.col("code").is_in([int(reason) for reason in WORTH]) & pl.col(VALUE).is_not_null()
     return pl.when(weighed).then(summed).otherwise(words)

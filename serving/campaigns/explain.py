@@ -23,8 +23,8 @@ from data_pipelines.schema import (
     InputError,
 )
 from serving.campaigns.audience import suggestion
-from serving.campaigns.decide import Reason
 from serving.campaigns.decisions import KEYS
+from serving.campaigns.situation import Reason
 from serving.campaigns.tables import read_table
 
 WIDE = 120

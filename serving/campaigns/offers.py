@@ -1,8 +1,8 @@
 """Which products each customer might be offered: a few hundred at most, to be scored one by one.
 
 For everybody what sells best of the campaign's products, and what the customer took most often of them. A reminder is
-about what the customer left in the cart or looked at and did not buy since; where the log has purchases only, about what
-the customer buys regularly and would by now: the time since the last purchase exceeds the usual time between two.
+about what the customer left in the cart or looked at and did not buy since; where the log has purchases only, about
+what the customer buys regularly and would by now: more time has passed since the last purchase than usually does.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from serving.campaigns.allocation import BoolArray, IntArray
 from serving.campaigns.audience import matches, suggestion
 from serving.campaigns.campaign import Campaign
 from serving.campaigns.customers import CATEGORY
-from serving.campaigns.decide import OFFER
 from serving.campaigns.policy import Policy
+from serving.campaigns.situation import OFFER
 from serving.campaigns.tables import positions
 
 INTEREST = (EventType.ADD_TO_CART, EventType.VIEW, EventType.CLICK)

@@ -17,7 +17,7 @@ from rich.table import Table
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.result_table import require_apart, require_table, write_table
-from data_pipelines.schema import CAMPAIGN_ID, COST, DECIDED, ITEM_ID, SEGMENT, TIME_ZONE, USER_ID, VALUE, InputError
+from data_pipelines.schema import CAMPAIGN_ID, COST, DECIDED, ITEM_ID, TIME_ZONE, USER_ID, VALUE, InputError
 from serving.campaigns.allocation import BoolArray, FloatArray
 from serving.campaigns.audience import matches
 from serving.campaigns.audit_log import AuditLog, default_folder
@@ -25,11 +25,13 @@ from serving.campaigns.campaign import TEMPLATES, Campaign, read_campaigns
 from serving.campaigns.caps import History, Times
 from serving.campaigns.consent import allowed
 from serving.campaigns.customers import CATEGORY
-from serving.campaigns.decide import Outcome, Reason, Screening, Situation, decide, screen
+from serving.campaigns.decide import Outcome, decide
 from serving.campaigns.decisions import SENTENCES, to_table
 from serving.campaigns.offers import candidates, products, scored_offers, sellable
 from serving.campaigns.policy import Policy, next_allowed, zone
 from serving.campaigns.purchase_probability import Questions, ask_models, ask_server
+from serving.campaigns.screening import Screening, screen
+from serving.campaigns.situation import Reason, Situation
 from serving.campaigns.sources import Sources, add_sources, load
 from serving.campaigns.value import uplift_of
 
@@ -50,7 +52,7 @@ def _main(argv: Sequence[str] | None) -> int:
         examples=[
             "supplytower campaigns plan --models build/models --data build/data --campaigns win-back \\\n"
             "      --out decisions.parquet",
-            "supplytower campaigns plan --models build/models --data build/data --campaigns spring.yaml summer.yaml \\\n"
+            "supplytower campaigns plan --models build/models --data build/data --campaigns spring.yaml fall.yaml \\\n"
             "      --profiles build/profiles --stock-plan build/plan.parquet --consent consent.csv --out today.parquet",
             "supplytower campaigns plan --scores scores.parquet --data build/data --campaigns spring.yaml \\\n"
             '      --set "caps=[email 1 per 3 days, all 1 per 1 day]" --out today.parquet',

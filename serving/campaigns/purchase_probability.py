@@ -21,7 +21,6 @@ from data_pipelines.schema import (
     HISTORY_EVENT_TYPE,
     HISTORY_ITEM_ID,
     HISTORY_TIMESTAMP,
-    ITEM_ID,
     PROBABILITY,
     RECOMMENDER,
     SCORE_SIGNATURE,
