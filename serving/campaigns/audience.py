@@ -164,5 +164,7 @@ class _Translation:
 
 def suggestion(name: str, among: Iterable[str]) -> str:
     """`; did you mean 'x'?` if something is close, else nothing."""
-    close = difflib.get_close_matches(name, list(among), n=1)
+    names = list(among)
+    begun = [one for one in names if name and one.startswith(name)]
+    close = begun or difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
