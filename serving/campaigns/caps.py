@@ -35,14 +35,14 @@ def read_contacts(path: Path) -> pl.DataFrame:
         InputError: if it cannot be read, or a time or a number is none.
     """
     table = read_table(path, (USER_ID, CHANNEL, SEND_AT))
-    cost = numbers(table, COST, path, 0.0) if COST in table.columns else pl.Series(COST, [0.0])
+    cost = numbers(table, COST, path, 0.0) if COST in table.columns else pl.lit(0.0)
     named = pl.col(CAMPAIGN_ID) if CAMPAIGN_ID in table.columns else pl.lit(None)
     return table.select(
         USER_ID,
         pl.col(CHANNEL).cast(pl.String),
         times(table, SEND_AT, path),
         named.cast(pl.String).alias(CAMPAIGN_ID),
-        pl.lit(cost) if len(cost) == 1 else cost,
+        cost.alias(COST),
     ).cast(CONTACTS)  # type: ignore[arg-type]
 
 

@@ -27,7 +27,7 @@ from serving.campaigns.decisions import KEYS
 from serving.campaigns.situation import Reason
 from serving.campaigns.tables import read_table
 
-WIDE = 120
+WIDE = 160
 ORDER = {name: int(reason) for reason, name in KEYS.items()}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from prometheus_client import CollectorRegistry
 
 from data_pipelines import console as terminal
 from data_pipelines.schema import (
@@ -133,7 +134,7 @@ def ask_server(address: str, label: str | None, questions: Questions) -> FloatAr
     requests, found = list(questions.requests()), np.zeros(questions.pairs.height)
     settings = ClientSettings(timeout_seconds=TIMEOUT_SECONDS)
     try:
-        with Client(address, settings) as client, terminal.progress() as bar:
+        with Client(address, settings, registry=CollectorRegistry()) as client, terminal.progress() as bar:
             for request in bar.track(requests, description="scoring"):
                 answer = client.predict(RECOMMENDER, request[1], signature=SCORE_SIGNATURE, label=label)
                 _put(found, [request], [answer[PROBABILITY]])

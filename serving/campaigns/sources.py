@@ -29,7 +29,7 @@ from serving.campaigns.consent import read_consent
 from serving.campaigns.customers import derive_profiles, join_customers, read_profiles, with_category
 from serving.campaigns.policy import Policy
 from serving.campaigns.stock_limits import read_stock_plan, with_stock
-from serving.campaigns.tables import numbers, positions, read_table
+from serving.campaigns.tables import numbers, positions, read_table, times
 
 PREPARE = "see `supplytower data prepare --help`"
 
@@ -101,7 +101,9 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
     if not data.is_dir():
         raise InputError(f"--data {data}: no such folder; {PREPARE}")
     with terminal.console.status("reading"):
-        events = read_table(data / f"{EVENTS.name}.parquet", (USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP), PREPARE)
+        log = data / f"{EVENTS.name}.parquet"
+        events = read_table(log, (USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP), PREPARE)
+        events = events.with_columns(times(events, TIMESTAMP, log))
         at = _moment(arguments.at, events)
         events = events.filter(pl.col(TIMESTAMP) < at)
         items = _items(data / f"{ITEMS.name}.parquet", policy)
