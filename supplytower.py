@@ -86,6 +86,10 @@ to orders:
   supplytower inventory monitor --models build/models --data build/data
   supplytower inventory simulate --demand later.parquet --forecast build/forecast.parquet --out build/simulation.parquet
 
+to campaigns:
+  supplytower campaigns plan --models build/models --data build/data --campaigns win-back --out build/decisions.parquet
+  supplytower campaigns explain 1234 win-back --decisions build/decisions.parquet
+
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 
 

@@ -6,6 +6,9 @@ counts for caps, fatigue and budgets of later plans. The log is written before t
 between the two leaves a plan that the next run completes, never one that it does not know of.
 """
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from data_pipelines.atomic import replace_file
 from data_pipelines.schema import CAMPAIGN_ID, DECIDED, InputError
 from serving.campaigns.caps import CONTACTS, no_contacts
 
-SUFFIX = ".parquet"
+SUFFIX, LOCK = ".parquet", ".lock"
 
 
 class AuditLog:
@@ -33,6 +36,27 @@ class AuditLog:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--log {folder}: is a file; name a folder")
         self.folder = folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else decide meanwhile: two plans at a time could break caps together.
+
+        Raises:
+            InputError: if somebody else is deciding, or the folder cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / LOCK).open("w")
+        except OSError as error:
+            raise InputError(
+                f"--log {self.folder}: cannot be written ({error.strerror}); name another folder"
+            ) from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
+            except OSError:
+                raise InputError(f"--log {self.folder}: another plan is being made; wait until it is done") from None
+            yield
 
     def of_day(self, day: date) -> pl.DataFrame | None:
         """What was decided for a day; None if nothing."""

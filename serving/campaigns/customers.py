@@ -71,7 +71,9 @@ def join_customers(users: pl.DataFrame, derived: pl.DataFrame, profiles: pl.Data
     for table in (profiles, users, derived):
         if table is not None:
             new = [name for name in table.columns if name not in ids.columns]
-            ids = ids.join(table.select(USER_ID, *new), on=USER_ID, how="left", maintain_order="left")
+            ids = ids.join(
+                table.select(USER_ID, *new).unique(USER_ID, keep="first"), on=USER_ID, how="left", maintain_order="left"
+            )
     return ids if SEGMENT in ids.columns else ids.with_columns(pl.lit(None, pl.String).alias(SEGMENT))
 
 

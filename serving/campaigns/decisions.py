@@ -148,16 +148,11 @@ def _sentence() -> pl.Expr:
     """The reason in words, with the sum behind it where there is one."""
     said = {int(reason): text.replace("{channel}", "this channel") for reason, text in SENTENCES.items()}
     words = pl.col("code").replace_strict(said | {0: "sent"}, return_dtype=pl.String)
-    amount = {name: pl.col(name).round(4) for name in (VALUE, "probability", "worth", UPLIFT, "freshness", COST)}
+    amount = [pl.col(name).round(4) for name in (VALUE, "probability", UPLIFT, "worth", "freshness", COST)]
     summed = pl.format(
-        "{}: worth {} = {} × {} × {} × {} - {}",
+        "{}: worth {} = probability {} × uplift {} × sale {} × freshness {} - cost {}",
         words,
-        amount[VALUE],
-        amount["probability"],
-        amount[UPLIFT],
-        amount["worth"],
-        amount["freshness"],
-        amount[COST],
+        *amount,
     )
     weighed = pl.col("code").is_in([int(reason) for reason in WORTH]) & pl.col(VALUE).is_not_null()
     return pl.when(weighed).then(summed).otherwise(words)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
@@ -26,8 +25,9 @@ from serving.campaigns.caps import History, Times
 from serving.campaigns.consent import allowed
 from serving.campaigns.customers import CATEGORY
 from serving.campaigns.decide import Outcome, decide
-from serving.campaigns.decisions import SENTENCES, to_table
+from serving.campaigns.decisions import to_table
 from serving.campaigns.offers import candidates, products, scored_offers, sellable
+from serving.campaigns.plan_summary import show
 from serving.campaigns.policy import Policy, next_allowed, zone
 from serving.campaigns.purchase_probability import Questions, ask_models, ask_server
 from serving.campaigns.screening import Screening, screen
@@ -69,6 +69,15 @@ def _main(argv: Sequence[str] | None) -> int:
     campaigns = read_campaigns(arguments.campaigns)
     sources = load(arguments, policy)
     log = AuditLog(arguments.log or default_folder(arguments.out))
+    with log.locked():
+        _plan(arguments, policy, campaigns, sources, log)
+    return 0
+
+
+def _plan(
+    arguments: argparse.Namespace, policy: Policy, campaigns: list[Campaign], sources: Sources, log: AuditLog
+) -> None:
+    """Decide what has not been decided yet, write it down, and write the table."""
     day = sources.at.date()
     running = [campaign for campaign in campaigns if campaign.start <= day <= campaign.end]
     _mention_resting(campaigns, running, day)
@@ -84,7 +93,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if new:
         result = plan_day(sources, policy, new, log, arguments)
         decided = log.write(day, result.table)
-        _report(result)
+        show(result.table, result.situation, result.outcome, result.kept_back)
     assert decided is not None
     wanted = [campaign.id for campaign in running]
     write_table(decided.filter(pl.col(CAMPAIGN_ID).is_in(wanted)), arguments.out)
@@ -95,7 +104,6 @@ def _main(argv: Sequence[str] | None) -> int:
         soft_wrap=True,
         highlight=False,
     )
-    return 0
 
 
 @dataclass(frozen=True)
@@ -145,8 +153,7 @@ def find_situation(sources: Sources, policy: Policy, campaigns: list[Campaign], 
     """Look up what the campaigns ask for."""
     customers, users = sources.customers, sources.customers[USER_ID]
     channels = sorted({campaign.channel for campaign in campaigns})
-    hidden = customers.drop(TIME_ZONE, strict=False)
-    audience = [matches(one.audience, hidden, f"campaign {one.id!r}: audience").to_numpy() for one in campaigns]
+    audience = [matches(one.audience, customers, f"campaign {one.id!r}: audience").to_numpy() for one in campaigns]
     send_at = send_times(customers, policy, sources.at)
     contacts = pl.concat([log.contacts(), sources.contacts])
     spent = np.zeros(len(campaigns))
@@ -219,38 +226,6 @@ def _mention_resting(campaigns: list[Campaign], running: list[Campaign], day: da
         if campaign not in running:
             said = f"Note: {campaign.id} runs from {campaign.start} to {campaign.end}, not on {day}"
             terminal.console.print(said, soft_wrap=True, highlight=False)
-
-
-def _report(result: DayPlan) -> None:
-    """A line per campaign, and a line per reason."""
-    outcome, situation = result.outcome, result.situation
-    value = result.table.filter(DECIDED).group_by(CAMPAIGN_ID).agg(pl.col(VALUE).sum(), pl.len(), pl.col(COST).sum())
-    found = {row[CAMPAIGN_ID]: row for row in value.iter_rows(named=True)}
-    names = [campaign.id for campaign in situation.campaigns]
-    shown = Table("", *names, box=None, pad_edge=False)
-    for column in shown.columns[1:]:
-        column.justify = "right"
-    of = [found.get(name, {VALUE: 0.0, "len": 0, COST: 0.0}) for name in names]
-    shown.add_row("customers", *(f"{len(situation.users):,}" for _ in names))
-    for reason, sentence in SENTENCES.items():
-        counts = (outcome.reason == reason).sum(axis=0)
-        if counts.any():
-            shown.add_row(
-                sentence.replace("{channel}", "the channel"), *(f"- {count:,}" if count else "" for count in counts)
-            )
-    shown.add_row("addressed", *(f"{row['len']:,}" for row in of))
-    shown.add_row("cost", *(f"{row[COST]:,.2f}" for row in of))
-    shown.add_row("budget of the day", *(f"{budget:,.2f}" for budget in outcome.budget))
-    shown.add_row("expected value, cost deducted", *(f"{row[VALUE]:,.2f}" for row in of))
-    shown.add_row(
-        "one more contact would bring", *(f"{price:,.4f}" if price else "" for price in outcome.allocation.price)
-    )
-    if any(result.kept_back):
-        shown.add_row("products kept back: they would sell out", *(f"{count:,}" for count in result.kept_back))
-    terminal.output(WIDE).print(shown)
-    terminal.console.print(
-        f"a perfect plan would be worth at most {outcome.allocation.gap:.2%} more", soft_wrap=True, highlight=False
-    )
 
 
 if __name__ == "__main__":

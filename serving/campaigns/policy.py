@@ -39,6 +39,8 @@ class Policy:
     """Where customers live that have no time_zone in the users table."""
     stockout_limit: float = 0.2
     """A product that sells out before new stock arrives with a higher probability is not advertised."""
+    only_planned: bool = False
+    """Whether products that the stock plan does not know are kept back too."""
     overstock_days: float = 28.0
     """A product whose stock lasts for so many days is overstocked."""
     margin: float = 0.3

@@ -124,7 +124,7 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
         sources = Sources(
             at,
             customers,
-            with_stock(items, stock, policy.stockout_limit, policy.overstock_days),
+            with_stock(items, stock, policy.stockout_limit, policy.overstock_days, only_planned=policy.only_planned),
             events,
             None if arguments.consent is None else read_consent(arguments.consent),
             no_contacts() if arguments.contacts is None else read_contacts(arguments.contacts),

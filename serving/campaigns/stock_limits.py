@@ -55,11 +55,23 @@ def read_stock_plan(path: Path) -> pl.DataFrame:
     )
 
 
-def with_stock(items: pl.DataFrame, stock: pl.DataFrame | None, limit: float, overstock_days: float) -> pl.DataFrame:
-    """Items with what the plan says of them, nulls for those it does not know, and whether they are overstocked."""
+def with_stock(
+    items: pl.DataFrame, stock: pl.DataFrame | None, limit: float, overstock_days: float, *, only_planned: bool = False
+) -> pl.DataFrame:
+    """Items with what the plan says of them, and whether they are overstocked.
+
+    Args:
+        items: item_id.
+        stock: from `read_stock_plan`; None where there is no plan.
+        limit: probability of a stock-out, above which nothing is overstocked.
+        overstock_days: from which on a stock lasts too long.
+        only_planned: whether what the plan does not know counts as sold out; else nothing is known of it (nulls).
+    """
     if stock is None:
         items = items.with_columns(pl.lit(None, kind).alias(name) for name, kind in STOCK.items())
     else:
         items = items.drop(STOCK, strict=False).join(stock, on=ITEM_ID, how="left", maintain_order="left")
+    if only_planned:
+        items = items.with_columns(pl.col(STOCKOUT_PROBABILITY).fill_null(1.0))
     plenty = (pl.col(DAYS_OF_COVER) >= overstock_days) & (pl.col(STOCKOUT_PROBABILITY) <= limit)
     return items.with_columns(plenty.fill_null(False).alias(OVERSTOCKED))

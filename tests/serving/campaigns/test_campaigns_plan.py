@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from serving.campaigns import plan as plan_module
+from serving.campaigns.audit_log import AuditLog
 from serving.campaigns.campaign import TEMPLATES
 from supplytower import main
 
@@ -115,9 +116,16 @@ def test_a_crash_before_the_log_leaves_nothing(shop, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(plan_module, "to_table", crash)
         assert plan(shop) == 130
-    assert not (shop / "out_log").exists()
+    assert not list((shop / "out_log").glob("*.parquet"))
     assert plan(shop) == 0
     assert len(sent(shop)) == 2
+
+
+def test_two_plans_at_a_time_are_one_too_many(shop, capsys):
+    with AuditLog(shop / "out_log").locked():
+        assert plan(shop) == 2
+    assert "another plan is being made" in capsys.readouterr().err
+    assert plan(shop) == 0
 
 
 def test_what_would_sell_out_is_not_advertised_and_what_is_overstocked_is_pushed(shop, capsys):
@@ -126,6 +134,11 @@ def test_what_would_sell_out_is_not_advertised_and_what_is_overstocked_is_pushed
     assert plan(shop, "--stock-plan", str(shop / "stock.csv")) == 0
     assert sent(shop) == {"u8": "beef", "u9": "beef"}  # of two stores, one runs out of milk
     assert "products kept back: they would sell out" in capsys.readouterr().out
+    strict = ["--set", "only_planned=true", "--set", "stockout_limit=0.3", "--log", str(shop / "strict")]
+    stock["unique_id"][2] = "cheese"
+    pl.DataFrame(stock).write_csv(shop / "some.csv")
+    assert plan(shop, "--stock-plan", str(shop / "some.csv"), *strict, out="strict.parquet") == 0
+    assert set(sent(shop, "strict.parquet").values()) == {"milk"}  # just at the limit; beef is not in the plan
     only_milk = CAMPAIGN + "    products: [milk]\n"
     (shop / "milk.yaml").write_text(only_milk.replace("spring", "milk"))
     assert (
