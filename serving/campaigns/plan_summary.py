@@ -43,7 +43,7 @@ def show(table: pl.DataFrame, situation: Situation, outcome: Outcome, kept_back:
         "one more contact would bring", *(f"{price:,.4f}" if price else "" for price in outcome.allocation.price)
     )
     if any(kept_back):
-        shown.add_row("products kept back: they would sell out", *(f"{count:,}" for count in kept_back))
+        shown.add_row("products kept back by the stock", *(f"{count:,}" for count in kept_back))
     terminal.output(WIDE).print(shown)
     terminal.console.print(
         f"a perfect plan would be worth at most {outcome.allocation.gap:.2%} more", soft_wrap=True, highlight=False

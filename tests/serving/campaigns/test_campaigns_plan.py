@@ -133,7 +133,7 @@ def test_what_would_sell_out_is_not_advertised_and_what_is_overstocked_is_pushed
     pl.DataFrame(stock).write_csv(shop / "stock.csv")
     assert plan(shop, "--stock-plan", str(shop / "stock.csv")) == 0
     assert sent(shop) == {"u8": "beef", "u9": "beef"}  # of two stores, one runs out of milk
-    assert "products kept back: they would sell out" in capsys.readouterr().out
+    assert "products kept back by the stock" in capsys.readouterr().out
     strict = ["--set", "only_planned=true", "--set", "stockout_limit=0.3", "--log", str(shop / "strict")]
     stock["unique_id"][2] = "cheese"
     pl.DataFrame(stock).write_csv(shop / "some.csv")
@@ -168,6 +168,24 @@ def test_consent_earlier_contacts_and_night_are_respected(shop):
     assert table.filter("decided")["send_at"].unique().item() == datetime(2018, 1, 1, 23)  # 8 in the morning in Tokyo
     said = dict(table.select("user_id", "reason").iter_rows())
     assert (said["u9"], said["u8"]) == ("consent", "frequency_cap")
+
+
+def test_every_customer_sleeps_in_his_own_time_zone(shop, capsys):
+    users = shop / "data" / "users.parquet"
+    zones = [None] * 8 + ["America/New_York", "Asia/Tokyo"]
+    pl.read_parquet(users).with_columns(time_zone=pl.Series(zones)).write_parquet(users)
+    assert plan(shop) == 0
+    when = dict(pl.read_parquet(shop / "out.parquet").filter("decided").select("user_id", "send_at").iter_rows())
+    assert when == {"u8": datetime(2018, 1, 1, 13), "u9": datetime(2018, 1, 1, 23)}  # 8 o'clock there; it is 12 UTC
+    pl.read_parquet(users).with_columns(time_zone=pl.lit("Atlantis")).write_parquet(users)
+    assert plan(shop, "--log", str(shop / "other")) == 2
+    assert "time_zone of the customers=Atlantis: no such time zone" in capsys.readouterr().err
+
+
+def test_before_the_first_event_there_is_nobody_to_win(shop):
+    (shop / "spring.yaml").write_text(CAMPAIGN.replace("2018", "2010"))
+    assert plan(shop, "--at", "2010-01-01T12:00") == 0
+    assert sent(shop) == {}
 
 
 def test_segments_of_the_profiles_and_uplift(shop):
