@@ -81,6 +81,7 @@ setup(
     package_data={
         "data_pipelines": ["*.html.jinja"],
         "serving.experiments": ["*.html.jinja"],
+        "serving.campaigns": ["templates/*.yaml"],
         "serving.inventory": ["*.html.jinja"],
         "training": ["*.html.jinja", "presets/*/*.yaml"],
     },

@@ -54,6 +54,8 @@ COMMANDS: Mapping[str, Command] = {
     "profile build": Command("training.build_profiles", "profile every customer; divide them into named segments"),
     "profile show": Command("training.show_profile", "show one customer beside the average"),
     "profile report": Command("training.report_profiles", "write a page with the plots of every segment"),
+    "campaigns plan": Command("serving.campaigns.plan", "say who gets which campaign today, and why; write a table"),
+    "campaigns explain": Command("serving.campaigns.explain", "say why a customer got a campaign, or did not"),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 
@@ -107,6 +109,10 @@ to customers:
   supplytower profile build --data build/data --out build/profiles
   supplytower profile show 1 --profiles build/profiles
   supplytower profile report --profiles build/profiles
+
+to campaigns:
+  supplytower campaigns plan --models build/models --data build/data --campaigns win-back --out build/decisions.parquet
+  supplytower campaigns explain 1234 win-back --decisions build/decisions.parquet
 
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 

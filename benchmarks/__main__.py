@@ -44,6 +44,7 @@ BENCHMARKS = {
     "inventory_speed": Benchmark("orders, beside stockpyl where it is installed", needs=()),
     "rules": Benchmark("basket rules beside plain mlxtend"),
     "profiles": Benchmark("customer profiles of a million synthetic users", needs=()),
+    "campaigns": Benchmark("a million decisions on customers and campaigns", needs=()),
     "published_protocol": Benchmark("the AUC of a published protocol and of a shop's question", long=True),
     "tune_baselines": Benchmark("the baselines' hyperparameters on the validation baskets", long=True),
 }

@@ -59,7 +59,7 @@ def resolve(
     values: dict[str, object] = {}
     for source, given in (
         ("preset", preset or {}),
-        (str(file), _read(file) if file else {}),
+        (str(file), read_yaml(file) if file else {}),
         ("--set", _split(overrides)),
     ):
         values |= _convert(cls, given, source)
@@ -100,7 +100,12 @@ class _TextLoader(yaml.SafeLoader):
     }
 
 
-def _read(path: Path) -> Mapping[str, object]:
+def read_yaml(path: Path) -> Mapping[str, object]:
+    """The mapping in a YAML file, its scalars as text.
+
+    Raises:
+        InputError: if the file cannot be read or holds something else.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _TextLoader)
     except OSError as error:

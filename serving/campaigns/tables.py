@@ -1,0 +1,83 @@
+"""Parquet or CSV tables about customers, as the campaign commands read them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from polars.exceptions import PolarsError
+
+from data_pipelines.schema import ITEM_ID, USER_ID, InputError
+from serving.inventory.tables import IDS
+
+TEXTS = (USER_ID, ITEM_ID)
+
+
+def read_table(path: Path, required: Sequence[str], remedy: str = "give a Parquet or CSV file") -> pl.DataFrame:
+    """Read a table whose ids are text.
+
+    Raises:
+        InputError: if it cannot be read, lacks a column, or a row has no id.
+    """
+    try:
+        if path.suffix == ".csv":
+            table = pl.read_csv(path, schema_overrides=dict.fromkeys(TEXTS, pl.String), infer_schema_length=None)
+        else:
+            table = pl.read_parquet(path)
+    except (OSError, PolarsError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{path}: cannot be read ({reason}); {remedy}") from None
+    if missing := [name for name in required if name not in table.columns]:
+        raise InputError(f"{path}: no column {missing[0]!r}; it has {', '.join(table.columns)}")
+    for name in (name for name in TEXTS if name in required):
+        if table[name].dtype not in IDS:
+            raise InputError(f"{path}: {name} holds {table[name].dtype}; give text or whole numbers")
+        table = table.with_columns(pl.col(name).cast(pl.String))
+        if (empty := (table[name].is_null() | (table[name] == "")).arg_true()).len():
+            raise InputError(f"{path}: row {empty[0] + 1} has no {name}")
+    return table
+
+
+def numbers(table: pl.DataFrame, name: str, path: Path, low: float, high: float = float("inf")) -> pl.Series:
+    """A column of numbers within limits, none missing.
+
+    Raises:
+        InputError: naming the row and its value.
+    """
+    values = table[name].cast(pl.Float64, strict=False)
+    wrong = ~(values.is_finite() & (values >= low) & (values <= high)).fill_null(False)
+    if (bad := wrong.arg_true()).len():
+        rule = f"a number from {low:g} to {high:g}" if np.isfinite(high) else f"a number of at least {low:g}"
+        rule = "a number" if not np.isfinite(low) else rule
+        raise InputError(f"{path}: {name} in row {bad[0] + 1} is {table[name][bad[0]]!r}; it must be {rule}")
+    return values
+
+
+def times(table: pl.DataFrame, name: str, path: Path) -> pl.Series:
+    """A column of moments as UTC without a time zone.
+
+    Raises:
+        InputError: naming the row and its value.
+    """
+    kind, values = table[name].dtype, table[name]
+    if isinstance(kind, pl.Datetime):
+        values = values.dt.convert_time_zone("UTC") if kind.time_zone else values
+        found = values.dt.replace_time_zone(None).cast(pl.Datetime("us"))
+    elif kind == pl.Date:
+        found = values.cast(pl.Datetime("us"))
+    elif kind == pl.String:
+        found = values.str.to_datetime(time_unit="us", time_zone="UTC", strict=False).dt.replace_time_zone(None)
+    else:
+        raise InputError(f"{path}: {name} holds {kind}; give times, 2024-05-31T12:00:00")
+    if (bad := found.is_null().arg_true()).len():
+        raise InputError(f"{path}: {name} in row {bad[0] + 1} is {table[name][bad[0]]!r}; give 2024-05-31T12:00:00")
+    return found
+
+
+def positions(ids: pl.Series, among: pl.Series) -> npt.NDArray[np.int64]:
+    """Where each id stands among others that are all different, -1 where it does not."""
+    name = "id"
+    known = among.rename(name).to_frame().with_row_index("position")
+    found = ids.rename(name).to_frame().join(known, on=name, how="left", maintain_order="left")["position"]
+    return found.cast(pl.Int64).fill_null(-1).to_numpy()

@@ -1,0 +1,129 @@
+"""Caps, quiet hours and time zones; who is held out, who agreed, and what earlier contacts do."""
+
+from datetime import UTC, datetime, time
+
+import numpy as np
+import numpy.testing as npt
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipelines.schema import InputError
+from serving.campaigns.caps import CONTACTS, History, no_contacts
+from serving.campaigns.consent import allowed, read_consent
+from serving.campaigns.holdout import holdout_point
+from serving.campaigns.policy import Cap, Policy, is_quiet, next_allowed, zone
+
+NIGHT = (time(21), time(8))
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "where", "first"),
+    [
+        ("2018-01-01T12:00", "UTC", "2018-01-01T12:00"),
+        ("2018-01-01T22:00", "UTC", "2018-01-02T08:00"),  # the evening waits for the next morning
+        ("2018-01-01T03:00", "UTC", "2018-01-01T08:00"),  # the early morning for the same one
+        ("2018-01-01T08:00", "UTC", "2018-01-01T08:00"),
+        ("2018-01-01T21:00", "UTC", "2018-01-02T08:00"),
+        ("2018-01-01T12:00", "America/New_York", "2018-01-01T13:00"),  # 7 in the morning there, 8 is 13 UTC
+        ("2018-03-24T22:00", "Europe/Berlin", "2018-03-25T06:00"),  # the clocks go forward in that night
+    ],
+)
+def test_contacts_wait_until_the_quiet_ends(now, where, first):
+    assert next_allowed(at(now), zone(where, "here"), NIGHT) == at(first)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    now=st.datetimes(datetime(2015, 1, 1), datetime(2026, 1, 1)),
+    where=st.sampled_from(ZONES),
+    begin=st.times(),
+    end=st.times(),
+)
+def test_no_moment_is_ever_quiet(now, where, begin, end):
+    there = zone(where, "here")
+    found = next_allowed(now.replace(tzinfo=UTC), there, (begin, end))
+    assert found >= now.replace(tzinfo=UTC)
+    assert not is_quiet(found.astimezone(there).time(), (begin, end))
+
+
+@pytest.mark.parametrize(
+    ("settings_", "said"),
+    [
+        ({"caps": ("email often",)}, "caps: 'email often' is not understood; write e.g. `email 2 per 7 days`"),
+        ({"quiet_from": "nine"}, "quiet_from=nine: is no time of day"),
+        ({"time_zone": "Mars/Olympus"}, "time_zone=Mars/Olympus: no such time zone"),
+        ({"stockout_limit": 1.5}, "stockout_limit=1.5: must be a share"),
+        ({"offers_per_customer": 0}, "offers_per_customer=0: must be at least 1"),
+    ],
+)
+def test_policies_that_cannot_be(settings_, said):
+    with pytest.raises(InputError, match=said):
+        Policy(**settings_)
+
+
+NOON = np.array([np.datetime64("2018-01-10T12:00", "us")] * 3)
+USERS = pl.Series("user_id", ["a", "b", "c"])
+
+
+def history(*sent: tuple[str, str, str]) -> History:
+    rows = [(user, channel, datetime.fromisoformat(when), "before", 0.1) for user, channel, when in sent]
+    contacts = pl.DataFrame(rows, schema=CONTACTS, orient="row") if rows else no_contacts()
+    return History(contacts, USERS, NOON)
+
+
+def test_caps_count_what_was_sent_in_the_window():
+    before = history(
+        ("a", "email", "2018-01-10T09:00"),
+        ("a", "sms", "2018-01-05T09:00"),
+        ("b", "email", "2018-01-03T12:00"),  # exactly seven days: no longer in the window
+        ("b", "email", "2018-01-10T20:00"),  # is still to be sent
+        ("x", "email", "2018-01-10T09:00"),
+    )
+    caps = (Cap("email", 2, 7.0), Cap("email", 1, 1.0), Cap("all", 2, 30.0))
+    assert before.room("email", caps, 5).tolist() == [0, 0, 1]
+    assert before.room("sms", caps, 5).tolist() == [5, 5, 5]
+    assert before.room("all", caps, 5).tolist() == [0, 0, 2]
+
+
+def test_contacts_tire_half_as_much_after_a_half_life():
+    load = history(("a", "email", "2018-01-10T12:00"), ("a", "sms", "2018-01-03T12:00")).load(7.0)
+    npt.assert_allclose(load, [1.5, 0.0, 0.0])
+    assert history().load(7.0).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_consent_is_given_by_channel_and_an_opt_out_counts_most(tmp_path):
+    pl.DataFrame(
+        {
+            "user_id": ["a", "a", "b", "b", "x"],
+            "channel": ["email", "sms", "all", "sms", "all"],
+            "consent": ["true", "false", "TRUE", "false", "true"],
+        }
+    ).write_csv(tmp_path / "consent.csv")
+    consent = read_consent(tmp_path / "consent.csv")
+    # a: e-mail; b: all but sms; c: was never asked
+    assert allowed(consent, USERS, ["email", "sms"]).tolist() == [[True, False], [True, False], [False, False]]
+    opted_out = pl.concat([consent, pl.DataFrame({"user_id": "b", "channel": "all", "consent": False})])
+    assert not allowed(opted_out, USERS, ["email", "sms"])[1].any()
+    assert allowed(None, USERS, ["email"]).all()
+    (tmp_path / "consent.csv").write_text("user_id,channel,consent\na,email,maybe\n")
+    with pytest.raises(InputError, match="consent in row 1 is 'maybe'; write true or false"):
+        read_consent(tmp_path / "consent.csv")
+
+
+def test_holdouts_are_even_stable_and_independent_of_each_other():
+    users = pl.Series([f"user-{number}" for number in range(20_000)])
+    first, other = holdout_point(users, "s", "one"), holdout_point(users, "s", "two")
+    # 20 bins of 1,000 each: chi² with 19 degrees of freedom is below 43.8 in 99.9 % of cases
+    counts = np.bincount((first * 20).astype(int), minlength=20)
+    assert (((counts - 1000) ** 2) / 1000).sum() < 43.8
+    assert abs(np.corrcoef(first, other)[0, 1]) < 4 / np.sqrt(20_000)
+    # neither the order nor the company of others matters, nor how long their ids are
+    npt.assert_array_equal(holdout_point(users[::-1].append(pl.Series(["a" * 40])), "s", "one")[:-1], first[::-1])
+    assert (holdout_point(users, "t", "one") != first).all()
