@@ -45,6 +45,9 @@ COMMANDS: Mapping[str, Command] = {
     "inventory plan": Command("serving.inventory.plan", "say what to order today, and why; write a table"),
     "inventory monitor": Command("serving.inventory.monitor", "list what is about to go wrong in stock"),
     "inventory simulate": Command("serving.inventory.replay", "replay ordering policies on demand that followed"),
+    "campaigns simulate": Command(
+        "training.simulate_campaigns", "replay past campaigns: do those who answer come first?"
+    ),
     "forecast": Command("training.forecast", "forecast every series with an exported model; write a table"),
 }
 

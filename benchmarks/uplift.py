@@ -3,9 +3,9 @@
     python -m benchmarks.uplift --hillstrom FOLDER
 
 FOLDER holds `email_test.parquet` (or .csv), the MineThatData e-mail test of Kevin Hillstrom (2008): 64,000 customers, a
-third of whom got the men's e-mail, a third the women's, a third none. Every learner is cross-fitted, so nobody is scored
-by a model that has seen them, and once per seed; the settings are fixed beforehand and no learner is chosen by the
-result. Intervals are the bootstrap's over customers, of the first seed.
+third of whom got the men's e-mail, a third the women's, a third none. Every learner is cross-fitted, so nobody is
+scored by a model that has seen them, and once per seed; the settings are fixed beforehand and no learner is chosen by
+the result. Intervals are the bootstrap's over customers, of the first seed.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data_pipelines.console import command_parser, output, progress, run
 from data_pipelines.schema import InputError
-from models.uplift import ClassTransformation, Classifier, TwoModel, UpliftLearner, cross_fit
+from models.uplift import Classifier, ClassTransformation, TwoModel, UpliftLearner, cross_fit
 from training.confidence import Estimate
 from training.qini import compare_qini, qini, qini_curve
 

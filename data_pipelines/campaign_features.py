@@ -116,7 +116,7 @@ def _answers(past: CampaignHistory, users: pl.DataFrame, about: dict[str, object
     sent = past.exposures.join(past.campaigns, on=CAMPAIGN_ID).join(answers, on=[USER_ID, CAMPAIGN_ID], how="left")
     sent = sent.with_columns(pl.col("outcomes").fill_null(0)).with_columns((pl.col("outcomes") > 0).alias("answered"))
     sent = sent.with_columns(pl.col("answered").mean().over(CAMPAIGN_ID).alias(RATE))
-    same = pl.col(CAMPAIGN_TYPE) == about[CAMPAIGN_TYPE]
+    same = pl.col(CAMPAIGN_TYPE).eq(about[CAMPAIGN_TYPE])
     start = pl.lit(about[STARTS_AT])
     return (
         sent.join(users, on=USER_ID, how="semi")

@@ -98,7 +98,7 @@ class LogisticResponse:
         inverse_penalty: scikit-learn's `C`.
     """
 
-    inverse_penalty: float = 0.05
+    inverse_penalty: float = 0.01
     model: Pipeline | None = field(init=False, repr=False, default=None)
 
     def fit(self, features: FloatArray, answered: Answers) -> Self:

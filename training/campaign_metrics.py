@@ -40,17 +40,18 @@ def reached(scores: Sequence[FloatArray], answered: Sequence[npt.NDArray[np.bool
     return hits / max(sum(int(answer.sum()) for answer in answered), 1)
 
 
-def mean_auc(scores: Sequence[FloatArray], answered: Sequence[npt.NDArray[np.bool_]]) -> float:
-    """Mean area under the ROC curve within campaigns, weighted by their answers.
+def placements(score: FloatArray, answered: npt.NDArray[np.bool_]) -> FloatArray:
+    """For everybody who answered, the share `[answers]` of those who did not with a lower score; a tie counts half.
 
-    Returns:
-        NaN where no campaign has both answers and none.
+    Their mean is the area under the ROC curve (Hanley and McNeil, Radiology 1982). NaN where everybody answered.
     """
-    areas, weights = [], []
-    for score, answer in zip(scores, answered, strict=True):
-        n_yes = int(answer.sum())
-        if 0 < n_yes < len(answer):
-            above = rankdata(score)[answer].sum() - n_yes * (n_yes + 1) / 2  # Mann and Whitney's U
-            areas.append(above / (n_yes * (len(answer) - n_yes)))
-            weights.append(n_yes)
-    return float(np.average(areas, weights=weights)) if areas else float("nan")
+    yes, no = score[answered], np.sort(score[~answered])
+    below = np.searchsorted(no, yes, "left") + np.searchsorted(no, yes, "right")
+    return below / (2 * len(no)) if len(no) else np.full(len(yes), np.nan)
+
+
+def mean_auc(scores: Sequence[FloatArray], answered: Sequence[npt.NDArray[np.bool_]]) -> float:
+    """Mean area under the ROC curve within campaigns, weighted by their answers; NaN if there are none."""
+    places = np.concatenate([placements(score, answer) for score, answer in zip(scores, answered, strict=True)])
+    known = places[~np.isnan(places)]
+    return float(known.mean()) if len(known) else float("nan")

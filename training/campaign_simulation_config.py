@@ -25,7 +25,7 @@ class SimulationConfig:
     """LightGBM: shrinkage of every tree."""
     leaves: int = 8
     """LightGBM: leaves per tree."""
-    inverse_penalty: float = 0.05
+    inverse_penalty: float = 0.01
     """Logistic regression: C, the inverse of the ridge penalty."""
     seeds: int = 5
     """LightGBM models that are averaged."""

@@ -39,7 +39,7 @@ def test_cells_that_can_be_counted(learner: type[UpliftLearner], rows: list[tupl
 
 
 def test_class_transformation_with_a_propensity_that_differs() -> None:
-    # two kinds of customers that the model cannot tell apart: 8 of the first, 6 contacted, 8 of the second, 2 contacted.
+    # two kinds of customers whom the model cannot tell apart: of the first 6 of 8 are contacted, of the second 2 of 8.
     # Contact makes the first buy, who never do otherwise, and changes nothing for the second, who always buy: (1 + 0)/2
     treated = np.array([1] * 6 + [0] * 2 + [1] * 2 + [0] * 6)
     outcome = np.array([1] * 6 + [0] * 2 + [1] * 8)
@@ -49,8 +49,8 @@ def test_class_transformation_with_a_propensity_that_differs() -> None:
 
 
 def test_two_models_with_a_propensity_that_differs() -> None:
-    # contacted: all 6 of the first kind buy and 1 of 2 of the second; others: 1 of 2 of the first, 1 of 6 of the second.
-    # Half of all customers are of each kind
+    # contacted: all 6 of the first kind buy and 1 of 2 of the second; others: 1 of 2 of the first, 1 of 6 of the
+    # second. Half of all customers are of each kind
     treated = np.array([1] * 6 + [0] * 2 + [1] * 2 + [0] * 6)
     outcome = np.array([1] * 6 + [1, 0] + [1, 0] + [1] + [0] * 5)
     propensity = np.array([0.75] * 8 + [0.25] * 8)
