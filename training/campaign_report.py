@@ -23,8 +23,9 @@ def console_table(summary: Mapping[str, Any]) -> Table:
     """Every method in a row: those who answered that are reached at the same budget."""
     budget = f"{summary['contact_share']:.0%}"
     caption = (
-        f"{summary['answered']:,} of {summary['addressed']:,} addressed in the later campaigns answered; the budget is "
-        f"{summary['contacts']:,} contacts. Chosen on earlier campaigns: {summary['chosen']} (bold)."
+        f"{summary['answered']:,} of {summary['addressed']:,} addressed in the later campaigns answered; the budget of "
+        f"{summary['contacts']:,} contacts could reach {summary['possible']:.1%}. Chosen on earlier ones: "
+        f"{summary['chosen']} (bold)."
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     table.add_column("ranked by", no_wrap=True)
@@ -74,7 +75,7 @@ def report_page(summary: Mapping[str, Any], *, notices: tuple[str, ...], setting
         ),
         Picture(
             "Campaign by campaign",
-            "How many of those who answered are reached within the budget; later campaigns are the test.",
+            f"Those who answered, and how many of them {summary['chosen']} and RFM reach within the budget.",
             lambda theme: _by_campaign(summary, theme),
         ),
         Picture(
@@ -141,8 +142,8 @@ def _by_campaign(summary: Mapping[str, Any], theme: Theme) -> bytes:
     places = np.arange(len(rows))[::-1]
     chosen = summary["chosen"]
     axis.barh(places, [row["answered"] for row in rows], color=theme.grid, height=0.8, label="answered")
-    axis.barh(places + 0.2, [row[chosen] for row in rows], color=theme.model, height=0.36, label=f"reached by {chosen}")
-    axis.barh(places - 0.2, [row[RFM] for row in rows], color=theme.rival, height=0.36, label="reached by RFM")
+    axis.barh(places + 0.2, [row[chosen] for row in rows], color=theme.model, height=0.36, label=chosen)
+    axis.barh(places - 0.2, [row[RFM] for row in rows], color=theme.rival, height=0.36, label=RFM)
     axis.set_yticks(places, [f"{row['campaign']}, {row['starts_at']}{' · test' * row['test']}" for row in rows])
     axis.grid(visible=False, axis="y")
     axis.set_xlabel("users")

@@ -15,7 +15,7 @@ from data_pipelines.schema import CAMPAIGN_ID, STARTS_AT, USER_ID
 from training.campaign_metrics import contacted, mean_auc, placements, reached
 from training.campaign_simulation import BASELINES, BOOSTED, MODELS, RFM, Simulation, Targeted
 from training.campaign_simulation_config import SimulationConfig
-from training.confidence import Estimate, interval, ratio, resampled_means
+from training.confidence import interval, resampled_means
 
 FloatArray = npt.NDArray[np.float64]
 METHODS = (*MODELS, *BASELINES)
@@ -47,6 +47,7 @@ def summarise(simulation: Simulation, config: SimulationConfig) -> dict[str, Any
         "addressed": sum(len(one.users) for one in test),
         "contacts": int(sum(np.ceil(config.contact_share * len(one.users) - 1e-9) for one in test)),
         "answered": sum(int(answer.sum()) for answer in answered),
+        "possible": reached([answer.astype(np.float64) for answer in answered], answered, config.contact_share),
         "methods": {
             name: {
                 "reached": interval(user_draws[name][:, 0], means[name]).to_dict(),
@@ -71,7 +72,7 @@ def summarise(simulation: Simulation, config: SimulationConfig) -> dict[str, Any
         },
         "ratios": {
             name: {
-                over: _plain(ratio(draws[chosen][:, 0], draws[name][:, 0], means[chosen], means[name]))
+                over: _times(draws[chosen][:, 0], draws[name][:, 0], means[chosen], means[name])
                 for over, draws in (("users", user_draws), ("campaigns", campaign_draws))
             }
             for name in BASELINES
@@ -90,7 +91,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
     chosen = summary["chosen"]
     found = summary["methods"][chosen]["reached"]
     said = [
-        f"{_times(summary['ratios'][name]['users'])} {name}"
+        f"{_shown(summary['ratios'][name]['users'])} {name}"
         for name in BASELINES[:-1]
         if summary["ratios"][name]["users"]
     ]
@@ -100,8 +101,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _times(estimate: Mapping[str, float]) -> str:
-    return f"{estimate['mean']:.2f} × ({estimate['low']:.2f} to {estimate['high']:.2f})"
+def _shown(estimate: Mapping[str, Any]) -> str:
+    high = "∞" if estimate["high"] is None else f"{estimate['high']:.2f}"
+    return f"{estimate['mean']:.2f} × ({estimate['low']:.2f} to {high})"
 
 
 def to_table(simulation: Simulation) -> pl.DataFrame:
@@ -161,5 +163,16 @@ def _row(one: Targeted, chosen: str, share: float) -> dict[str, Any]:
     }
 
 
-def _plain(estimate: Estimate | None) -> dict[str, float] | None:
-    return None if estimate is None else estimate.to_dict()
+def _times(
+    model: FloatArray, baseline: FloatArray, mean: float, mean_baseline: float
+) -> dict[str, float | None] | None:
+    """How many times as much, with its paired interval; None where the baseline reaches nobody at all.
+
+    A draw in which the baseline reaches nobody is infinitely better; one in which neither does says nothing.
+    """
+    if mean_baseline <= 0:
+        return None
+    says = (model > 0) | (baseline > 0)
+    times = np.divide(model[says], baseline[says], out=np.full(says.sum(), np.inf), where=baseline[says] > 0)
+    low, high = np.quantile(times, [0.025, 0.975], method="inverted_cdf")  # infinity cannot be interpolated
+    return {"mean": mean / mean_baseline, "low": float(low), "high": float(high) if np.isfinite(high) else None}
