@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import polars as pl
+from polars import selectors
 
 from data_pipelines.campaign_history import SPEND, WITH_COUPON, WITH_DISCOUNT, CampaignHistory
 from data_pipelines.schema import (
@@ -28,6 +29,7 @@ PERIOD_DAYS = 28
 RATE = "rate"
 RECENCY, FREQUENCY, MONETARY = "recency_days", "baskets_per_28_days", "spend_per_28_days"
 COUPON_LINES, PAST_OUTCOMES, PAST_ANSWERS = "coupon_lines_per_28_days", "past_outcomes", "past_campaigns_answered"
+DIGITS = 6
 NEVER_DAYS = 9999.0
 """Days since something that never happened."""
 
@@ -67,6 +69,8 @@ def campaign_features(history: CampaignHistory, campaign: str, recent_days: int 
         table = table.join(frame, on=USER_ID, how="left", maintain_order="left")
     days = [name for name in table.columns if name.endswith("_days") and not name.endswith("_28_days")]
     counts = [name for name in table.columns if name not in (USER_ID, *days, *who.columns)]
+    # sums of floats differ in the last digits with the order of rows, and trees would split otherwise
+    table = table.with_columns(selectors.float().round(DIGITS))
     kinds = history.campaigns[CAMPAIGN_TYPE].unique().sort().to_list()
     n_offers = max(offers[OFFER_ID].n_unique(), 1)
     return table.with_columns(

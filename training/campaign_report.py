@@ -74,7 +74,7 @@ def report_page(summary: Mapping[str, Any], *, notices: tuple[str, ...], setting
             lambda theme: _dots(summary, theme),
         ),
         Picture(
-            "Campaign by campaign",
+            "Reached in each campaign",
             f"Those who answered, and how many of them {summary['chosen']} and RFM reach within the budget.",
             lambda theme: _by_campaign(summary, theme),
         ),

@@ -72,7 +72,7 @@ def summarise(simulation: Simulation, config: SimulationConfig) -> dict[str, Any
         },
         "ratios": {
             name: {
-                over: _times(draws[chosen][:, 0], draws[name][:, 0], means[chosen], means[name])
+                over: times(draws[chosen][:, 0], draws[name][:, 0], means[chosen], means[name])
                 for over, draws in (("users", user_draws), ("campaigns", campaign_draws))
             }
             for name in BASELINES
@@ -163,16 +163,22 @@ def _row(one: Targeted, chosen: str, share: float) -> dict[str, Any]:
     }
 
 
-def _times(
-    model: FloatArray, baseline: FloatArray, mean: float, mean_baseline: float
-) -> dict[str, float | None] | None:
-    """How many times as much, with its paired interval; None where the baseline reaches nobody at all.
+def times(model: FloatArray, baseline: FloatArray, mean: float, mean_baseline: float) -> dict[str, float | None] | None:
+    """How many times as much a model reaches as a baseline, with the paired 95 % interval.
 
-    A draw in which the baseline reaches nobody is infinitely better; one in which neither does says nothing.
+    Args:
+        model: `[resamples]`.
+        baseline: `[resamples]` of the same draws. A draw in which it reaches nobody is infinitely better; one in which
+            neither does says nothing.
+        mean: of the model, without resampling.
+        mean_baseline: of the baseline.
+
+    Returns:
+        `mean`, `low` and `high`, which is None where there is no end; None where the baseline reaches nobody at all.
     """
     if mean_baseline <= 0:
         return None
     says = (model > 0) | (baseline > 0)
     times = np.divide(model[says], baseline[says], out=np.full(says.sum(), np.inf), where=baseline[says] > 0)
     low, high = np.quantile(times, [0.025, 0.975], method="inverted_cdf")  # infinity cannot be interpolated
-    return {"mean": mean / mean_baseline, "low": float(low), "high": float(high) if np.isfinite(high) else None}
+    drawn = np.divide(model[says], baseline[says], out=np.full(says.sum(), np.inf), where=baseline[says] > 0)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -15,6 +16,7 @@ from supplytower import main as supplytower
 from tests.campaign_world import CLIPPERS, begins, tables, write_world
 from training.campaign_simulation import Simulation, simulate
 from training.campaign_simulation_config import SimulationConfig
+from training.campaign_summary import times
 from training.simulate_campaigns import main
 
 CONFIG = SimulationConfig(contact_share=1 / 3, seeds=2, trees=20, resamples=50)
@@ -90,6 +92,18 @@ def test_campaigns_that_begin_together_do_not_teach_each_other(tmp_path: Path) -
     two = simulated(tmp_path / "two", campaigns=together, exposures=without).test[0]
     assert one.campaign == two.campaign == "c7"
     assert all((one.scores[name] == two.scores[name]).all() for name in one.scores)
+
+
+def test_times_a_baseline_that_may_reach_nobody() -> None:
+    # ratios 2 and 4, and infinity where the baseline reaches nobody; a draw without either is left out
+    drawn = times(np.array([0.2, 0.4, 0.0]), np.array([0.1, 0.1, 0.0]), 0.3, 0.1)
+    assert drawn == {"mean": pytest.approx(3), "low": pytest.approx(2), "high": pytest.approx(4)}
+    assert times(np.array([0.2, 0.4]), np.array([0.1, 0.0]), 0.3, 0.1) == {
+        "mean": pytest.approx(3),
+        "low": pytest.approx(2),
+        "high": None,
+    }
+    assert times(np.array([0.2]), np.array([0.0]), 0.2, 0.0) is None
 
 
 @pytest.mark.parametrize(
