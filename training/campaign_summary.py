@@ -179,6 +179,6 @@ def times(model: FloatArray, baseline: FloatArray, mean: float, mean_baseline: f
     if mean_baseline <= 0:
         return None
     says = (model > 0) | (baseline > 0)
-    times = np.divide(model[says], baseline[says], out=np.full(says.sum(), np.inf), where=baseline[says] > 0)
-    low, high = np.quantile(times, [0.025, 0.975], method="inverted_cdf")  # infinity cannot be interpolated
     drawn = np.divide(model[says], baseline[says], out=np.full(says.sum(), np.inf), where=baseline[says] > 0)
+    low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")  # infinity cannot be interpolated
+    return {"mean": mean / mean_baseline, "low": float(low), "high": float(high) if np.isfinite(high) else None}
