@@ -87,6 +87,9 @@ to orders:
   supplytower inventory monitor --models build/models --data build/data
   supplytower inventory simulate --demand later.parquet --forecast build/forecast.parquet --out build/simulation.parquet
 
+to campaigns:
+  supplytower campaigns simulate --data build/data --out build/campaigns
+
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""
 
 
