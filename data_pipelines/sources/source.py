@@ -31,7 +31,8 @@ class Source:
 
     Args:
         name: as given to `--source`.
-        tables: `events`, and `items` and `users` where there are any; `demand`, `series` and `future` likewise.
+        tables: `events`, and `items`, `users` and those of `schema.MARKETING` where there are any; `demand`, `series`
+            and `future` likewise.
         extras: further finished tables that are written as they are.
         defaults: settings that fit this data set, for the manifest; see `splits.SplitConfig`. `time_zone` is where the
             shop's days begin and end, `holiday_country` whose holidays it keeps,

@@ -1,6 +1,7 @@
 """A folder of tables in the data contract, each as Parquet or CSV.
 
-Either `events`, optionally with `items` and `users`, or `demand`, optionally with `series` and `future`, or both.
+Either `events`, optionally with `items`, `users` and the tables of campaigns (`campaigns`, `exposures`, `offers`,
+`outcomes`), or `demand`, optionally with `series` and `future`, or both.
 
 Parquet keeps its types and its list-valued attributes. CSV is read as text: the checks convert the contract's columns,
 so ids keep their leading zeros and one bad number does not stop the reading. A further column is numeric if all of it
@@ -14,7 +15,7 @@ import polars as pl
 from polars import selectors
 from pyarrow import csv, string
 
-from data_pipelines.schema import DEMAND, EVENTS, FUTURE, ITEMS, SERIES, SOURCE_ROW, USERS, InputError, Table
+from data_pipelines.schema import DEMAND, EVENTS, FUTURE, ITEMS, MARKETING, SERIES, SOURCE_ROW, USERS, InputError, Table
 from data_pipelines.sources.source import RawTable, Source, load, opening
 from data_pipelines.timestamps import NUMBER
 
@@ -40,7 +41,7 @@ def read_tables(folder: Path) -> Source:
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; --input names the one that holds events.parquet or events.csv")
     tables: dict[str, RawTable] = {}
-    for main, *others in (EVENTS, ITEMS, USERS), (DEMAND, SERIES, FUTURE):
+    for main, *others in (EVENTS, ITEMS, USERS, *MARKETING), (DEMAND, SERIES, FUTURE):
         if (raw := _read(folder, main)) is not None:
             tables[main.name] = raw
             tables |= {table.name: raw for table in others if (raw := _read(folder, table)) is not None}

@@ -260,8 +260,11 @@ def test_help_lists_settings_and_examples(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_default_data_set(journey: tuple[Path, QualityReport]) -> None:
     folder, report = journey
-    # Published size: 1,469,307 transactions, 92,331 products, 801 households with demographics
-    assert {table.name: table.rows for table in report.tables} == {"events": 1_469_307, "items": 92_331, "users": 801}
+    # Published size: 1,469,307 transactions, 92,331 products, 801 households with demographics, 27 campaigns sent 6,589
+    # times, 116,204 pairs of coupon and product, 2,102 redemptions
+    campaigns = {"campaigns": 27, "exposures": 6_589, "offers": 116_204, "outcomes": 2_102}
+    read = {table.name: table.rows for table in report.tables}
+    assert read == {"events": 1_469_307, "items": 92_331, "users": 801} | campaigns
     assert all(check.severity is Severity.WARNING for check in report.checks)
     manifest = json.loads((folder / "manifest.json").read_text())
     # 8,869 lines with quantity 0; 13,520 purchases of items by the millilitre, all but a few of them petrol
@@ -270,7 +273,10 @@ def test_the_default_data_set(journey: tuple[Path, QualityReport]) -> None:
         "bulk_units": 13_520,
     }
     sizes = {"events": 1_446_918, "items": 92_310, "users": 2_467, "promotions": 1_184_798}
-    assert manifest["tables"] == sizes | {"demand": 1_031_671, "series": 68_236}
+    assert manifest["tables"] == sizes | campaigns | {"demand": 1_031_671, "series": 68_236}
+    # campaign 18: 30 October to 24 December in New York, where clocks change on 5 November
+    eighteenth = pl.read_parquet(folder / "campaigns.parquet").filter(campaign_id="18").row(0)
+    assert eighteenth == ("18", "Type A", datetime(2017, 10, 30, 4), datetime(2017, 12, 25, 5))
     demand = manifest["demand"]
     assert (demand["first_day"], demand["last_day"]) == ("2017-01-01", "2017-12-31")
     assert demand["closed_days"] == ["2017-12-25"]  # the one day without a sale

@@ -223,6 +223,51 @@ def test_promotions_are_shares_of_the_stores(package: Path) -> None:
     ]
 
 
+def write_campaigns(package: Path) -> None:
+    """A campaign from the day before clocks go back in New York to the day after."""
+    days = {"start_date": [datetime(2017, 11, 4)], "end_date": [datetime(2017, 11, 6)]}
+    tables = {
+        "campaign_descriptions": pl.DataFrame({"campaign_id": [3], "campaign_type": ["Type B"]} | days),
+        "campaigns": pl.DataFrame({"campaign_id": [3, 3], "household_id": [1, 2]}),
+        "coupons": pl.DataFrame({"coupon_upc": [500], "product_id": [10], "campaign_id": [3]}),
+        "coupon_redemptions": pl.DataFrame(
+            {
+                "household_id": [2],
+                "coupon_upc": [500],
+                "campaign_id": [3],
+                "redemption_date": [datetime(2017, 11, 6)],
+            }
+        ),
+    }
+    for name, table in tables.items():
+        table.write_parquet(package / f"{name}.parquet")
+
+
+def test_campaigns_of_complete_journey(package: Path) -> None:
+    assert set(read_complete_journey(package).tables) == {"events", "items", "users"}  # an older copy has no campaigns
+    write_campaigns(package)
+    tables = read_complete_journey(package).tables
+    # midnight in New York: 04:00 UTC in summer, 05:00 in winter; the 6th belongs to the campaign, so it ends on the 7th
+    assert local(tables["campaigns"]).drop(SOURCE_ROW).rows() == [
+        (3, "Type B", datetime(2017, 11, 4, 4), datetime(2017, 11, 7, 5))
+    ]
+    assert local(tables["exposures"]).select("user_id", "campaign_id").rows() == [(1, 3), (2, 3)]
+    assert local(tables["offers"]).select("campaign_id", "item_id", "offer_id").rows() == [(3, 10, 500)]
+    assert local(tables["outcomes"]).drop(SOURCE_ROW).rows() == [(2, 3, datetime(2017, 11, 6, 5), 500)]
+    (package / "coupons.parquet").unlink()
+    with pytest.raises(InputError, match=r"coupons\.parquet: does not exist"):
+        read_complete_journey(package)
+
+
+def test_a_shops_own_campaigns(tmp_path: Path) -> None:
+    EVENTS.write_parquet(tmp_path / "events.parquet")
+    write_csv(tmp_path, "campaign_id,starts_at,ends_at", "007,2019-05-01,2019-06-01", name="campaigns.csv")
+    write_csv(tmp_path, "user_id,campaign_id", "a,007", name="exposures.csv")
+    tables = read_tables(tmp_path).tables
+    assert set(tables) == {"events", "campaigns", "exposures"}
+    assert local(tables["exposures"])["campaign_id"].to_list() == ["007"]
+
+
 def test_missing_parts_of_complete_journey_are_named(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pl.DataFrame({"product_id": [1]}).write_parquet(package / "products.parquet")
     with pytest.raises(InputError, match=r"products\.parquet: column 'manufacturer_id' is missing"):
