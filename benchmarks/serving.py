@@ -185,11 +185,7 @@ def _load_process(address: str, requests: str, how: str, rate: str) -> int:
                 latency.append(time.perf_counter() - started)
                 number += callers
 
-        threads = [threading.Thread(target=call, args=(caller,)) for caller in range(callers)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _in_threads(call, callers)
         taken = time.perf_counter() - began
     p50, p99 = np.percentile(np.array(latency) * 1e3, [50, 99])
     print(json.dumps({"count": len(latency), "seconds": taken, "p50": float(p50), "p99": float(p99)}))
@@ -212,17 +208,14 @@ def through_gateway(arguments: argparse.Namespace, folder: Path) -> list[Row]:
             with _gateway(address, store, arguments.data) as (url, process):
                 speed = _post_events(url, popular)
                 rows.append((f"gateway, {name}: events in batches of {EVENTS_PER_REQUEST}", f"{speed:,.0f} events/s"))
-                with httpx.Client(base_url=url) as client:
-                    for k in (10, 20):
-                        ask = _asker(client, k)
-                        for _ in range(100):
-                            ask(0)
-                        before, began, count = _cpu_seconds(process), time.perf_counter(), 1000
-                        for number in range(count):
-                            ask(number)
-                        cpu, taken = _cpu_seconds(process) - before, time.perf_counter() - began
-                        said = f"{cpu / count * 1e3:.2f} ms of its CPU, answered after {taken / count * 1e3:.1f} ms"
-                        rows.append((f"gateway, {name}: a recommendation of {k} items", said))
+                for k in (10, 20):
+                    for callers in (1, 8):
+                        _recommend(url, k, callers, 100)
+                        before, count = _cpu_seconds(process), 1000
+                        taken = _recommend(url, k, callers, count)
+                        cpu = (_cpu_seconds(process) - before) / count
+                        said = f"{cpu * 1e3:.2f} ms of its CPU, {count / taken:,.0f} a second"
+                        rows.append((f"gateway, {name}: {k} items recommended, {callers} at a time", said))
     return rows
 
 
@@ -245,12 +238,26 @@ def _gateway(address: str, store: str, data: Path) -> Iterator[tuple[str, int]]:
         process.wait()
 
 
-def _asker(client: httpx.Client, k: int) -> Callable[[int], None]:
-    def ask(number: int) -> None:
-        body = {"user_id": f"user-{number % USERS}", "k": k, "in_stock_only": False}
-        client.post("/v1/recommendations", json=body).raise_for_status()
+def _recommend(url: str, k: int, callers: int, count: int) -> float:
+    """Seconds for so many recommendations."""
 
-    return ask
+    def ask(caller: int) -> None:
+        with httpx.Client(base_url=url) as client:
+            for number in range(caller, count, callers):
+                body = {"user_id": f"user-{number % USERS}", "k": k, "in_stock_only": False}
+                client.post("/v1/recommendations", json=body).raise_for_status()
+
+    began = time.perf_counter()
+    _in_threads(ask, callers)
+    return time.perf_counter() - began
+
+
+def _in_threads(function: Callable[[int], None], count: int) -> None:
+    threads = [threading.Thread(target=function, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _post_events(url: str, item_ids: Sequence[str]) -> float:
@@ -273,16 +280,12 @@ def _post_events(url: str, item_ids: Sequence[str]) -> float:
     ]
     began = time.perf_counter()
 
-    def send(part: list[bytes]) -> None:
+    def send(caller: int) -> None:
         with httpx.Client(base_url=url, headers={"content-type": "application/json"}) as client:
-            for body in part:
+            for body in bodies[caller::EVENT_CLIENTS]:
                 client.post("/v1/events", content=body).raise_for_status()
 
-    threads = [threading.Thread(target=send, args=(bodies[i::EVENT_CLIENTS],)) for i in range(EVENT_CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    _in_threads(send, EVENT_CLIENTS)
     return len(bodies) * EVENTS_PER_REQUEST / (time.perf_counter() - began)
 
 
