@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from polars.exceptions import PolarsError
 
 from data_pipelines.schema import ITEM_ID, USER_ID, InputError
-from serving.inventory.tables import IDS
+from serving.table_file import read_file, require_columns, with_ids
 
 TEXTS = (USER_ID, ITEM_ID)
 
@@ -20,22 +19,10 @@ def read_table(path: Path, required: Sequence[str], remedy: str = "give a Parque
     Raises:
         InputError: if it cannot be read, lacks a column, or a row has no id.
     """
-    try:
-        if path.suffix == ".csv":
-            table = pl.read_csv(path, schema_overrides=dict.fromkeys(TEXTS, pl.String), infer_schema_length=None)
-        else:
-            table = pl.read_parquet(path)
-    except (OSError, PolarsError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{path}: cannot be read ({reason}); {remedy}") from None
-    if missing := [name for name in required if name not in table.columns]:
-        raise InputError(f"{path}: no column {missing[0]!r}; it has {', '.join(table.columns)}")
+    table = read_file(path, TEXTS, remedy, infer_schema_length=None)
+    require_columns(table, required, path)
     for name in (name for name in TEXTS if name in required):
-        if table[name].dtype not in IDS:
-            raise InputError(f"{path}: {name} holds {table[name].dtype}; give text or whole numbers")
-        table = table.with_columns(pl.col(name).cast(pl.String))
-        if (empty := (table[name].is_null() | (table[name] == "")).arg_true()).len():
-            raise InputError(f"{path}: row {empty[0] + 1} has no {name}")
+        table = with_ids(table, name, path)
     return table
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from polars.exceptions import PolarsError
 
 from data_pipelines.schema import EXPOSED_AT, LAST_SEEN_AT, OUTCOME_AT, PROPENSITY, InputError
+from serving.table_file import read_file, require_columns
 
 FloatArray = npt.NDArray[np.float64]
 FEWEST = 2
@@ -67,17 +67,9 @@ def read_frame(path: Path, text: Sequence[str]) -> pl.DataFrame:
     Raises:
         InputError: if it cannot be read, is empty or lacks a column.
     """
-    try:
-        if path.suffix == ".csv":
-            overrides = dict.fromkeys(text, pl.String)
-            frame = pl.read_csv(path, schema_overrides=overrides, infer_schema_length=None, try_parse_dates=True)
-        else:
-            frame = pl.read_parquet(path)
-    except (OSError, PolarsError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: cannot be read ({reason}); give a Parquet or CSV file") from None
+    frame = read_file(path, text, infer_schema_length=None, try_parse_dates=True)
     for name in text:
-        _require(frame, name, str(path))
+        require_columns(frame, (name,), path)
         empty = (frame[name].is_null() | (frame[name].cast(pl.String) == "")).arg_true()
         if len(empty):
             raise InputError(f"{path}: row {empty[0] + 1} has no {name}; give every row one")
@@ -162,7 +154,7 @@ def column_of_numbers(frame: pl.DataFrame, name: str, source: str) -> FloatArray
     Raises:
         InputError: naming the row of the first value that is none.
     """
-    _require(frame, name, source)
+    require_columns(frame, (name,), source)
     column = frame[name]
     if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String, pl.Null)):
         raise InputError(f"{source}: {name} holds {column.dtype}; give numbers")
@@ -182,7 +174,7 @@ def column_of_times(frame: pl.DataFrame, name: str, source: str) -> pl.Series:
     Raises:
         InputError: if it is missing or holds something else.
     """
-    _require(frame, name, source)
+    require_columns(frame, (name,), source)
     column = frame[name]
     if column.dtype in (pl.Date, pl.Null):
         column = column.cast(pl.Datetime("us"))
@@ -218,11 +210,6 @@ def _weights(frame: pl.DataFrame, source: str, variant: npt.NDArray[np.intp]) ->
         )
     constant = all(np.ptp(propensity[variant == one]) < 1e-9 for one in np.unique(variant))
     return None if constant else 1 / propensity
-
-
-def _require(frame: pl.DataFrame, name: str, source: str) -> None:
-    if name not in frame.columns:
-        raise InputError(f"{source}: no column {name!r}; it has {', '.join(frame.columns)}")
 
 
 def _row(index: int | None) -> int:

@@ -19,6 +19,7 @@ from polars.exceptions import PolarsError
 
 from data_pipelines.item_names import item_names
 from data_pipelines.schema import ITEM_ID, ON_HAND, UNIQUE_ID, InputError
+from serving.table_file import read_file, require_columns
 
 Mask = npt.NDArray[np.bool_]
 Scalar = str | int | float | bool
@@ -178,14 +179,8 @@ def read_catalogue(items: Path | None, stock: Path | None) -> Catalogue:
 
 
 def _read(path: Path, required: Sequence[str]) -> pl.DataFrame:
-    try:
-        ids = {ITEM_ID: pl.String, UNIQUE_ID: pl.String}
-        table = pl.read_csv(path, schema_overrides=ids) if path.suffix == ".csv" else pl.read_parquet(path)
-    except (OSError, PolarsError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: cannot be read ({reason}); give a Parquet or CSV file") from None
-    if missing := [name for name in required if name not in table.columns]:
-        raise InputError(f"{path}: no column {missing[0]!r}; it has {', '.join(table.columns)}")
+    table = read_file(path, (ITEM_ID, UNIQUE_ID))
+    require_columns(table, required, path)
     return table
 
 

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from data_pipelines.schema import DS, UNIQUE_ID, InputError
-
-IDS = (pl.String, pl.Categorical, *pl.datatypes.group.INTEGER_DTYPES)
+from serving.table_file import read_file, require_columns, with_ids
 
 
 def read_table(path: Path, required: Sequence[str]) -> pl.DataFrame:
@@ -17,24 +15,11 @@ def read_table(path: Path, required: Sequence[str]) -> pl.DataFrame:
     Raises:
         InputError: if it cannot be read, is empty, or lacks a column.
     """
-    try:
-        if path.suffix == ".csv":
-            table = pl.read_csv(path, schema_overrides={UNIQUE_ID: pl.String}, infer_schema_length=None)
-        else:
-            table = pl.read_parquet(path)
-    except (OSError, PolarsError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: cannot be read ({reason}); give a Parquet or CSV file") from None
-    if missing := [name for name in required if name not in table.columns]:
-        raise InputError(f"{path}: no column {missing[0]!r}; it has {', '.join(table.columns)}")
+    table = read_file(path, (UNIQUE_ID,), infer_schema_length=None)
+    require_columns(table, required, path)
     if table.is_empty():
         raise InputError(f"{path}: holds no rows")
-    if table[UNIQUE_ID].dtype not in IDS:
-        raise InputError(f"{path}: {UNIQUE_ID} holds {table[UNIQUE_ID].dtype}; give text or whole numbers")
-    table = table.with_columns(pl.col(UNIQUE_ID).cast(pl.String))
-    if (empty := (table[UNIQUE_ID].is_null() | (table[UNIQUE_ID] == "")).arg_true()).len():
-        raise InputError(f"{path}: row {empty[0] + 1} has no {UNIQUE_ID}")
-    return table
+    return with_ids(table, UNIQUE_ID, path)
 
 
 def as_numbers(table: pl.DataFrame, name: str, path: Path | str) -> pl.Series:
