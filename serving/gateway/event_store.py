@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from serving.gateway.ledger import Ledger
+
 Clock = Callable[[], float]
 LEAST_IDS = 5000
 """Several batches of one user must be found when they are sent again."""
@@ -70,6 +72,10 @@ def as_history(rows: Sequence[Sequence[Any]]) -> UserHistory:
 
 class EventStore(Protocol):
     """An online store; every method raises `StoreError` where the store does not answer."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was done with customers, kept in the same place."""
 
     async def open(self) -> list[str]:
         """Connect; returns what whoever runs it should know, in sentences."""

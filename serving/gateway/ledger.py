@@ -7,13 +7,20 @@ Every store of events has one, in the same file or server.
 - `claim` adds an entry only if nothing was added to the topic meanwhile and the money suffices, in one step: gateways
   that share a store break no cap and no budget together.
 - When `add` or `claim` return, the entries survive a kill -9 of this process.
-- Entries are kept for at least `ttl_days` after their arrival, totals after they were last added to.
+- Entries are kept for at least `ttl_days` after their arrival, what was spent as long after the last change.
+- A topic has no `:` in its name.
 - `erase` leaves nothing of a customer; totals have no customers in them and stay.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+RECORD_DAYS = 400.0
+"""For which entries are kept, if nothing else is said: a year, and some weeks to look at it."""
+DAY_MS = 86_400_000
+ROUNDING = 1e-9
+"""Money: so much more than a budget is a rounding error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,12 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
         )
     metrics = Metrics()
     client, popular = connect(arguments.model_server, settings, metrics), popular_items(data)
-    store = open_store(arguments.store, history_length=settings.history_length, ttl_days=settings.ttl_days)
+    store = open_store(
+        arguments.store,
+        history_length=settings.history_length,
+        ttl_days=settings.ttl_days,
+        record_days=settings.record_days,
+    )
     return create_app(settings, store, client, catalogue, keys=keys, metrics=metrics, popular=popular)
 
 

@@ -5,28 +5,38 @@ from pathlib import Path
 
 from data_pipelines.schema import InputError
 from serving.gateway.event_store import Clock, EventStore
+from serving.gateway.ledger import RECORD_DAYS
 from serving.gateway.redis_store import RedisStore
 from serving.gateway.sqlite_store import SqliteStore
 
 DEFAULT_STORE = "sqlite:///gateway-events.sqlite"
 
 
-def open_store(url: str, *, history_length: int, ttl_days: float, clock: Clock = time.time) -> EventStore:
+def open_store(
+    url: str,
+    *,
+    history_length: int,
+    ttl_days: float,
+    record_days: float = RECORD_DAYS,
+    clock: Clock = time.time,
+) -> EventStore:
     """Open a store.
 
     Args:
         url: `sqlite:///events.sqlite` (relative), `sqlite:////var/lib/events.sqlite` (absolute), `redis://host:6379/0`.
         history_length: events of a user that are kept.
         ttl_days: days until an event is forgotten.
+        record_days: days for which entries of the ledger are kept.
         clock: seconds since 1970.
 
     Raises:
         InputError: if the URL names no store, or it cannot be opened.
     """
+    days = {"ttl_days": ttl_days, "record_days": record_days}
     scheme, separator, rest = url.partition("://")
     if separator and scheme in ("redis", "rediss", "unix"):
-        return RedisStore(url, history_length=history_length, ttl_days=ttl_days, clock=clock)
+        return RedisStore(url, history_length=history_length, clock=clock, **days)
     path = rest.removeprefix("/")
     if scheme == "sqlite" and rest.startswith("/") and path:
-        return SqliteStore(Path(path), history_length=history_length, ttl_days=ttl_days, clock=clock)
+        return SqliteStore(Path(path), history_length=history_length, clock=clock, **days)
     raise InputError(f"--store {url!r}: write sqlite:///events.sqlite or redis://127.0.0.1:6379/0")

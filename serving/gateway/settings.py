@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from data_pipelines.schema import InputError
+from serving.gateway.ledger import RECORD_DAYS
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class GatewaySettings:
     """A customer's latest events, by event time, that are kept and given to the model."""
     ttl_days: float = 90.0
     """Days after its arrival until an event, and the memory of its id, are deleted."""
+    record_days: float = RECORD_DAYS
+    """Days after their arrival for which contacts, exposures and outcomes are kept at least."""
     future_seconds: float = 300.0
     """How far ahead of this machine's clock an event's time may be."""
     most_events: int = 1000

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.schema import InputError
-from serving.gateway import event_store, redis_store, sqlite_store
+from serving.gateway import event_store, redis_connection, sqlite_file
 from serving.gateway.event_store import Event, StoreError, UserHistory
 from serving.gateway.open_store import open_store
 from tests.serving.gateway.conftest import NOW, kept
@@ -225,7 +225,6 @@ def test_any_text_comes_back_as_it_was_in_the_order_of_the_definition(store_url,
 
 APPEND = """
 import asyncio, sys
-from serving.gateway import event_store, redis_store, sqlite_store
 from serving.gateway.event_store import Event
 from serving.gateway.open_store import open_store
 
@@ -249,7 +248,8 @@ def test_several_processes_share_a_file(tmp_path):
 def test_sqlite_flushes_each_commit(tmp_path, clock):
     store = open_store(f"sqlite:///{tmp_path / 'a.sqlite'}", history_length=5, ttl_days=1)
     pragma = [
-        store._write_connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        store._file._write_connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous")
     ]
     assert pragma == ["wal", 2]  # 2 is FULL
     asyncio.run(store.close())
@@ -269,7 +269,7 @@ def test_erased_text_is_not_left_in_the_files(tmp_path, clock):
 
 
 def test_erased_text_goes_when_those_who_read_have_gone_and_keeps_nobody_waiting(tmp_path, clock, monkeypatch, caplog):
-    monkeypatch.setattr(sqlite_store, "TRUNCATE_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(sqlite_file, "TRUNCATE_AGAIN_SECONDS", 0.02)
     caplog.set_level("INFO", "serving")
     path = tmp_path / "a.sqlite"
 
@@ -281,7 +281,7 @@ def test_erased_text_goes_when_those_who_read_have_gone_and_keeps_nobody_waiting
         with closing(sqlite3.connect(path, isolation_level=None)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM history").fetchall()
-            async with asyncio.timeout(sqlite_store.WAIT_SECONDS / 2):
+            async with asyncio.timeout(sqlite_file.WAIT_SECONDS / 2):
                 assert await store.erase("ann") == 1
                 assert await store.append([event("c", user="bob")]) == 1
             assert left()
@@ -329,7 +329,7 @@ def test_redis_deletes_what_nobody_writes_to_any_more(store_url, clock, redis_so
 
 @pytest.mark.parametrize("store_url", ["redis"], indirect=True)
 def test_redis_keeps_nothing_of_an_erased_user_in_its_file(store_url, clock, redis_socket, monkeypatch):
-    monkeypatch.setattr(redis_store, "REWRITE_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(redis_connection, "REWRITE_AGAIN_SECONDS", 0.02)
 
     def left(user: str) -> bool:
         try:
