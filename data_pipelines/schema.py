@@ -237,6 +237,10 @@ LIFT_SAME_SIZE = "lift_same_size"
 LIFT_SAME_CUSTOMER = "lift_same_customer"
 
 # --- customer profiles ---
+PROFILES_FILE, SEGMENTS_FILE = "profiles.parquet", "segments.json"
+"""Of the folder that `supplytower profile build` writes: a row per user, and how segments were made."""
+UNTIL = "until"
+"""In the latter: the moment as of which customers were profiled, ISO 8601, UTC."""
 SEGMENT_ID = "segment_id"
 TENURE_DAYS = "tenure_days"
 BASKET_SIZE = "basket_size"

@@ -16,7 +16,7 @@ from rich.table import Table
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve, to_yaml
 from data_pipelines.customer_features import customer_features
-from data_pipelines.schema import InputError
+from data_pipelines.schema import UNTIL, InputError
 from training.profile_config import ProfileConfig
 from training.profile_folder import Profiles, holds_profiles, read_profiles, require_replaceable, write_profiles
 from training.segment_customers import segment_customers
@@ -88,10 +88,10 @@ def build(shop: ShopLog, config: ProfileConfig, previous: Profiles | None = None
             features, config, previous, track=lambda numbers: bar.track(numbers, description="trying segments")
         )
     made = {
-        "until": shop.until.isoformat(),
+        UNTIL: shop.until.isoformat(),
         "built_from": shop.fingerprint,
         "settings": to_yaml(config),
-        "previous_until": previous.summary["until"] if previous else None,
+        "previous_until": previous.summary[UNTIL] if previous else None,
     }
     return Profiles(profiles.table, made | profiles.summary)
 
@@ -117,7 +117,7 @@ def show(profiles: Profiles, shop: ShopLog, config: ProfileConfig) -> None:
     terminal.output(WIDE).print(table)
     quality = summary["quality"]
     console.print(
-        f"{profiles.table.height:,} customers before {datetime.fromisoformat(summary['until']):%Y-%m-%d %H:%M} UTC; "
+        f"{profiles.table.height:,} customers before {datetime.fromisoformat(summary[UNTIL]):%Y-%m-%d %H:%M} UTC; "
         f"{quality['segments']} segments: silhouette {quality['silhouette']:.2f}, stability {quality['stability']:.2f}",
         soft_wrap=True,
         highlight=False,

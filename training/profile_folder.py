@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from data_pipelines.atomic import replace_directory, write_json
-from data_pipelines.schema import InputError
+from data_pipelines.schema import PROFILES_FILE, SEGMENTS_FILE, InputError
 from models.trait_scale import FloatArray, TraitScale
 from training.user_requests import first_line
 
-PROFILES, SEGMENTS, REPORT = "profiles.parquet", "segments.json", "report.html"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def write_profiles(folder: Path, profiles: Profiles) -> None:
     """Write both files, whole or not at all."""
     require_replaceable(folder)
     with replace_directory(folder) as temporary:
-        profiles.table.write_parquet(temporary / PROFILES)
-        write_json(temporary / SEGMENTS, profiles.summary)
+        profiles.table.write_parquet(temporary / PROFILES_FILE)
+        write_json(temporary / SEGMENTS_FILE, profiles.summary)
 
 
 def require_replaceable(folder: Path) -> None:
@@ -59,13 +59,13 @@ def require_replaceable(folder: Path) -> None:
     Raises:
         InputError: if the folder holds anything else.
     """
-    if folder.is_dir() and (other := {path.name for path in folder.iterdir()} - {PROFILES, SEGMENTS, REPORT}):
+    if folder.is_dir() and (other := {path.name for path in folder.iterdir()} - {PROFILES_FILE, SEGMENTS_FILE, REPORT}):
         raise InputError(f"{folder}: holds {min(other)}, not profiles alone; name a new folder with --out")
 
 
 def holds_profiles(folder: Path) -> bool:
     """Whether a folder has profiles."""
-    return (folder / SEGMENTS).is_file()
+    return (folder / SEGMENTS_FILE).is_file()
 
 
 def read_profiles(folder: Path) -> Profiles:
@@ -75,8 +75,8 @@ def read_profiles(folder: Path) -> Profiles:
         InputError: if one is missing or damaged.
     """
     try:
-        table = pl.read_parquet(folder / PROFILES)
-        profiles = Profiles(table, json.loads((folder / SEGMENTS).read_text(encoding="utf-8")))
+        table = pl.read_parquet(folder / PROFILES_FILE)
+        profiles = Profiles(table, json.loads((folder / SEGMENTS_FILE).read_text(encoding="utf-8")))
         width, scale = len(profiles.scale.names), profiles.scale
         consistent = profiles.centroids.shape[1:] == scale.centre.shape == scale.spread.shape == (width,)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
@@ -85,5 +85,5 @@ def read_profiles(folder: Path) -> Profiles:
             f"`supplytower profile build --data DATA --out {folder}`"
         ) from None
     if not consistent:
-        raise InputError(f"{folder / SEGMENTS}: centroids do not fit the features; build the profiles again")
+        raise InputError(f"{folder / SEGMENTS_FILE}: centroids do not fit the features; build the profiles again")
     return profiles

@@ -14,6 +14,7 @@ from data_pipelines.schema import (
     ITEM_ID,
     MONETARY,
     PRICE,
+    PROFILES_FILE,
     QUANTITY,
     RECENCY_DAYS,
     SEGMENT,
@@ -83,7 +84,7 @@ def read_profiles(path: Path) -> pl.DataFrame:
     Raises:
         InputError: if it cannot be read, or a customer is there twice.
     """
-    file = path / "profiles.parquet" if path.is_dir() else path
+    file = path / PROFILES_FILE if path.is_dir() else path
     table = read_table(file, (USER_ID,), "see `supplytower profile build --help`")
     if (twice := table[USER_ID].filter(table[USER_ID].is_duplicated())).len():
         raise InputError(f"{file}: {USER_ID} {twice[0]!r} is there twice; keep one row for each customer")

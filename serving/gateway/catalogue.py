@@ -1,12 +1,8 @@
 """What the shop sells and has: attributes to filter and explain by, and what is out of stock.
 
-Items and stock are tables on disk that other programs replace; a change is seen within seconds, and is read beside the
-requests. A snapshot never changes, so one request sees one state.
+Items and stock are tables on disk that other programs replace, see `watched_files`.
 """
 
-import asyncio
-import logging
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from polars.exceptions import PolarsError
 
 from data_pipelines.item_names import item_names
 from data_pipelines.schema import ITEM_ID, ON_HAND, UNIQUE_ID, InputError
+from serving.gateway.json_table import json_table
+from serving.gateway.watched_files import WatchedFiles
 from serving.table_file import read_file, require_columns
 
 Mask = npt.NDArray[np.bool_]
@@ -28,7 +25,6 @@ MASKS = 64
 """Filters whose items are remembered."""
 LEAST_TELLING = 3
 """Distinct values of an attribute that is worth mentioning."""
-logger = logging.getLogger(__name__)
 
 
 class UnknownAttributeError(ValueError):
@@ -44,7 +40,8 @@ class Catalogue:
     """
 
     def __init__(self, items: pl.DataFrame | None = None, stock: pl.DataFrame | None = None):
-        table = pl.DataFrame({ITEM_ID: []}, {ITEM_ID: pl.String}) if items is None else _plain(items)
+        table = pl.DataFrame({ITEM_ID: []}) if items is None else json_table(items)
+        table = table.with_columns(pl.col(ITEM_ID).cast(pl.String))
         self.known = items is not None
         self.attributes = tuple(name for name in table.columns if name != ITEM_ID)
         self.size = table.height
@@ -121,16 +118,6 @@ def _is_one_of(column: pl.Series, values: Sequence[str]) -> Mask:
     return matches
 
 
-def _plain(items: pl.DataFrame) -> pl.DataFrame:
-    """With values that JSON has: times as text, no NaN."""
-    return items.with_columns(
-        pl.col(ITEM_ID).cast(pl.String),
-        pl.selectors.temporal().cast(pl.String),
-        pl.selectors.categorical().cast(pl.String),
-        pl.selectors.decimal().cast(pl.Float64),
-    ).with_columns(pl.when(pl.selectors.float().is_finite()).then(pl.selectors.float()))
-
-
 def _telling(items: pl.DataFrame) -> tuple[str, ...]:
     """Text attributes that say what an item is, the most specific first: no codes, no sizes, no single values."""
     found = []
@@ -184,7 +171,7 @@ def _read(path: Path, required: Sequence[str]) -> pl.DataFrame:
     return table
 
 
-class CatalogueFiles:
+class CatalogueFiles(WatchedFiles[Catalogue]):
     """The current snapshot of tables that may be replaced while the gateway runs.
 
     Args:
@@ -193,42 +180,9 @@ class CatalogueFiles:
         reload_seconds: how often they are looked at.
 
     Raises:
-        InputError: if they cannot be read at the start. Later on the last good snapshot stays, and the log says why.
+        InputError: if they cannot be read at the start.
     """
 
     def __init__(self, items: Path | None = None, stock: Path | None = None, *, reload_seconds: float = 5.0):
-        self._items, self._stock, self._reload_seconds = items, stock, reload_seconds
-        self._versions = self._look()
-        self._catalogue = read_catalogue(items, stock)
-        self._next_look = time.monotonic() + reload_seconds
-        self._reading: asyncio.Task[None] | None = None
-
-    def current(self) -> Catalogue:
-        """The latest snapshot; starts reading a newer one beside the requests."""
-        if time.monotonic() >= self._next_look and (self._items or self._stock) and self._reading is None:
-            self._reading = asyncio.create_task(self._refresh())
-        return self._catalogue
-
-    async def _refresh(self) -> None:
-        try:
-            versions = await asyncio.to_thread(self._look)
-            if versions != self._versions:
-                self._versions = versions
-                self._catalogue = await asyncio.to_thread(read_catalogue, self._items, self._stock)
-                logger.info("catalogue reloaded", extra={"items": self._catalogue.size})
-        except (InputError, PolarsError) as error:
-            logger.error("catalogue not reloaded, the last one stays", extra={"reason": str(error)})
-        finally:
-            self._next_look = time.monotonic() + self._reload_seconds
-            self._reading = None
-
-    def _look(self) -> list[tuple[int, int, int] | None]:
-        return [_version(path) for path in (self._items, self._stock)]
-
-
-def _version(path: Path | None) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
+        paths = [path for path in (items, stock) if path is not None]
+        super().__init__("catalogue", paths, lambda: read_catalogue(items, stock), reload_seconds=reload_seconds)
