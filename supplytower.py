@@ -49,6 +49,9 @@ COMMANDS: Mapping[str, Command] = {
     "inventory simulate": Command("serving.inventory.replay", "replay ordering policies on demand that followed"),
     "experiment design": Command("serving.experiments.design", "say how many units and days an experiment needs"),
     "experiment assign": Command("serving.experiments.assign", "say which unit sees which variant; write a table"),
+    "experiment collect": Command(
+        "serving.gateway.collect_experiment", "write what the gateway recorded of an experiment as a table to analyze"
+    ),
     "experiment analyze": Command("serving.experiments.analyze", "say what an experiment has shown, and how surely"),
     "experiment off-policy": Command("serving.experiments.evaluate_policy", "say what another policy would earn"),
     "profile build": Command("training.build_profiles", "profile every customer; divide them into named segments"),
@@ -105,6 +108,7 @@ to orders:
 to experiments:
   supplytower experiment design --baseline 0.10 --lift 0.05 --daily-units 4000
   supplytower experiment assign --experiments experiments.yaml --units users.parquet --out assignments.parquet
+  supplytower experiment collect --store sqlite:///build/events.sqlite --experiments experiments.yaml --out o.parquet
   supplytower experiment analyze --table outcomes.parquet --metric visit --report experiment.html
   supplytower experiment off-policy --log outcomes.parquet --policy policy.csv --reward visit
 

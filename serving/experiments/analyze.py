@@ -20,7 +20,7 @@ from data_pipelines.schema import PROPENSITY, UNIT, VARIANT, InputError
 from serving.experiments.analysis import CORRECTIONS, Analysis, analyze, unbalanced
 from serving.experiments.analysis_json import to_dict
 from serving.experiments.effects import Arm
-from serving.experiments.experiment import Experiment, read_experiments
+from serving.experiments.experiment import Experiment, read_experiment
 from serving.experiments.guardrails import parse_guardrail
 from serving.experiments.metrics import Metric, column_metric, ratio_metric, retention_metric
 from serving.experiments.report import experiment_page
@@ -143,12 +143,7 @@ def _experiment(path: Path | None, name: str | None) -> Experiment | None:
         if name is not None:
             raise InputError(f"--id {name}: name its file with --experiments")
         return None
-    known = {one.id: one for one in read_experiments(path)}
-    if name is None and len(known) > 1:
-        raise InputError(f"{path}: has the experiments {', '.join(known)}; say which with --id")
-    if name is not None and name not in known:
-        raise InputError(f"--id {name}: no such experiment; there are {', '.join(known)}")
-    return known[name or next(iter(known))]
+    return read_experiment(path, name)
 
 
 def _planned_shares(text: str | None, experiment: Experiment | None) -> dict[str, float]:

@@ -133,6 +133,24 @@ def read_experiments(path: Path) -> tuple[Experiment, ...]:
     return found
 
 
+def read_experiment(path: Path, name: str | None) -> Experiment:
+    """Read one experiment of a file.
+
+    Args:
+        path: the file.
+        name: which one, if it has several.
+
+    Raises:
+        InputError: if it is no such file, or does not say which one.
+    """
+    known = {one.id: one for one in read_experiments(path)}
+    if name is None and len(known) > 1:
+        raise InputError(f"{path}: has the experiments {', '.join(known)}; say which with --id")
+    if name is not None and name not in known:
+        raise InputError(f"--id {name}: no such experiment; there are {', '.join(known)}")
+    return known[name or next(iter(known))]
+
+
 def _read(path: Path, number: int, given: object) -> Experiment:
     if not isinstance(given, Mapping):
         raise InputError(f"{path}: experiment {number} is {given!r}; give `key: value` lines")

@@ -17,22 +17,27 @@ from serving.gateway.access_control import AccessControl
 from serving.gateway.access_log import AccessLog
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import EventStore, StoreError
+from serving.gateway.experiment_files import ExperimentFiles
 from serving.gateway.gateway import Gateway
 from serving.gateway.limits import BodyLimit, LoadShedding
 from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient, answer_for
 from serving.gateway.problem import Problem, printable, problem, retry_later
+from serving.gateway.profiles import ProfileFiles
 from serving.gateway.routes_demand import demand_router
 from serving.gateway.routes_events import events_router
+from serving.gateway.routes_experiments import experiments_router
 from serving.gateway.routes_health import health_router
 from serving.gateway.routes_inventory import inventory_router
+from serving.gateway.routes_profiles import profiles_router
 from serving.gateway.routes_recommendations import recommendations_router
 from serving.gateway.security import KeyRing
 from serving.gateway.settings import GatewaySettings
 
 DESCRIPTION = """\
-Post what customers do, and ask what to recommend them: an event posted now changes the very next answer. Forecast
-demand, and plan orders. Errors are `{"detail": ...}`; every answer has an `X-Request-Id`.
+Post what customers do, and ask what to recommend them: an event posted now changes the very next answer. Ask who a
+customer is, and which variant of an experiment they see. Forecast demand, and plan orders. Errors are
+`{"detail": ...}`; every answer has an `X-Request-Id`.
 """
 LOCKED = {401: "no valid key", 403: "the key lacks the role", 429: "too many requests with this key"}
 LIMITED = {
@@ -60,6 +65,8 @@ def create_app(
     clock: Callable[[], float] = time.time,
     metrics: Metrics | None = None,
     popular: Sequence[str] = (),
+    profiles: ProfileFiles | None = None,
+    experiments: ExperimentFiles | None = None,
 ) -> FastAPI:
     """Build the gateway.
 
@@ -72,11 +79,14 @@ def create_app(
         clock: seconds since 1970.
         metrics: to count in; new ones if None.
         popular: items to recommend where there is no model, best first.
+        profiles: of the customers; None if there are none.
+        experiments: that run; None if there are none.
 
     Returns:
         The application; its `state.gateway` is what the routes work with.
     """
-    gateway = Gateway(settings, store, client, catalogue or CatalogueFiles(), clock, metrics or Metrics(), popular)
+    catalogue, metrics = catalogue or CatalogueFiles(), metrics or Metrics()
+    gateway = Gateway(settings, store, client, catalogue, clock, metrics, popular, profiles, experiments)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,7 +101,8 @@ def create_app(
     )
     app.state.gateway = gateway
     told = {status: {"model": Problem, "description": text} for status, text in (LIMITED | LOCKED).items()}
-    for router in (events_router, recommendations_router, demand_router, inventory_router):
+    customers = (events_router, recommendations_router, profiles_router, experiments_router)
+    for router in (*customers, demand_router, inventory_router):
         app.include_router(router(gateway), responses=told)  # type: ignore[arg-type]
     app.include_router(health_router(gateway))
     _document_keys(app)

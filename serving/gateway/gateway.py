@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import EventStore
+from serving.gateway.experiment_files import ExperimentFiles
 from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient
+from serving.gateway.profiles import ProfileFiles
 from serving.gateway.settings import GatewaySettings
 
 
@@ -22,6 +24,8 @@ class Gateway:
         clock: seconds since 1970.
         metrics: what it counts.
         popular: items to recommend where there is no model, best first.
+        profiles: of the customers, if there are any.
+        experiments: that run, if there are any.
         draining: whether it is about to stop.
     """
 
@@ -32,4 +36,6 @@ class Gateway:
     clock: Callable[[], float]
     metrics: Metrics = field(default_factory=Metrics)
     popular: Sequence[str] = ()
+    profiles: ProfileFiles | None = None
+    experiments: ExperimentFiles | None = None
     draining: bool = False

@@ -25,6 +25,7 @@ def _main(argv: Sequence[str] | None) -> int:
         examples=[
             "supplytower serve keys add shop --roles events,recommend --file keys.json",
             "supplytower serve keys add planner --roles plan --rate 5",
+            "supplytower serve keys add shop-window --roles recommend,experiments",
             "supplytower serve keys list",
             "supplytower serve keys remove shop",
         ],

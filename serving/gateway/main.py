@@ -28,10 +28,12 @@ from serving.gateway import structured_log
 from serving.gateway.app import create_app
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import StoreError
+from serving.gateway.experiment_files import ExperimentFiles
 from serving.gateway.gateway import Gateway
 from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient
 from serving.gateway.open_store import DEFAULT_STORE, open_store
+from serving.gateway.profiles import ProfileFiles
 from serving.gateway.security import KeyRing
 from serving.gateway.settings import GatewaySettings
 
@@ -56,6 +58,7 @@ def _main(argv: Sequence[str] | None) -> int:
             "supplytower serve gateway --model-server grpc://127.0.0.1:8500 --data build/data",
             "supplytower serve gateway --model-server grpc://models:8500 --items items.parquet --stock plan.parquet "
             "--store redis://redis:6379/0 --host 0.0.0.0 --keys keys.json",
+            "supplytower serve gateway --data build/data --profiles build/profiles --experiments experiments.yaml",
         ],
         settings=describe(GatewaySettings),
     )
@@ -77,6 +80,8 @@ def add_options(parser: argparse.ArgumentParser, *, model_server: bool = True) -
     parser.add_argument("--data", type=Path, help="folder with items.parquet, and events.parquet for what is popular")
     parser.add_argument("--items", type=Path, help="table of item_id and attributes, instead of the folder's")
     parser.add_argument("--stock", type=Path, help="table of unique_id and on_hand, e.g. a plan; read when it changes")
+    parser.add_argument("--profiles", type=Path, help="folder of `supplytower profile build`; read when it changes")
+    parser.add_argument("--experiments", type=Path, help="YAML file of experiments; read when it changes")
     parser.add_argument("--store", default=DEFAULT_STORE, help=f"{DEFAULT_STORE} (default) or redis://host:6379/0")
     parser.add_argument("--keys", type=Path, help="key file, see `supplytower serve keys`")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -117,7 +122,11 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
     if items is None and data is not None and (data / f"{ITEMS.name}.parquet").exists():
         items = data / f"{ITEMS.name}.parquet"
     catalogue = CatalogueFiles(items, arguments.stock, reload_seconds=settings.reload_seconds)
-    keys = None
+    profiles = experiments = keys = None
+    if arguments.profiles is not None:
+        profiles = ProfileFiles(arguments.profiles, reload_seconds=settings.reload_seconds)
+    if arguments.experiments is not None:
+        experiments = ExperimentFiles(arguments.experiments, reload_seconds=settings.reload_seconds)
     if arguments.keys is not None:
         keys = KeyRing(
             arguments.keys, requests_per_second=settings.requests_per_second, burst_seconds=settings.burst_seconds
@@ -130,7 +139,17 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
         ttl_days=settings.ttl_days,
         record_days=settings.record_days,
     )
-    return create_app(settings, store, client, catalogue, keys=keys, metrics=metrics, popular=popular)
+    return create_app(
+        settings,
+        store,
+        client,
+        catalogue,
+        keys=keys,
+        metrics=metrics,
+        popular=popular,
+        profiles=profiles,
+        experiments=experiments,
+    )
 
 
 def connect(address: str, settings: GatewaySettings, metrics: Metrics) -> ModelClient:

@@ -108,6 +108,7 @@ class Erased(BaseModel):
     """What was removed."""
 
     events: int
+    records: int = Field(description="exposures, outcomes and whatever else was on record")
 
 
 # --- recommendations ---

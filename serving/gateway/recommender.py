@@ -29,7 +29,7 @@ async def stored_history(gateway: Gateway, user_id: str) -> UserHistory | None:
             return (await gateway.store.history([user_id]))[0]
     except (StoreError, TimeoutError) as error:
         logger.error(
-            "recommended without history: the event store does not answer", extra={"reason": str(error) or "time out"}
+            "answered without history: the event store does not answer", extra={"reason": str(error) or "time out"}
         )
         return None
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Body, Path
 
 from serving.gateway.event_store import Event
 from serving.gateway.gateway import Gateway
-from serving.gateway.messages import EVENT_EXAMPLES, Erased, EventBatch, EventIn, Events, EventsStored, milliseconds
+from serving.gateway.messages import EVENT_EXAMPLES, Erased, EventBatch, EventIn, Events, EventsStored
 from serving.gateway.problem import invalid
+from serving.gateway.request_time import request_time_ms
 
 
 def events_router(gateway: Gateway) -> APIRouter:
@@ -34,19 +35,17 @@ def events_router(gateway: Gateway) -> APIRouter:
 
     @router.delete("/v1/users/{user_id:path}", summary="Erase a customer")
     async def erase_user(user_id: Annotated[str, Path(min_length=1, max_length=256, examples=["42"])]) -> Erased:
-        """Remove all that is stored of a customer: events, and the ids by which duplicates are found."""
-        return Erased(events=await gateway.store.erase(user_id))
+        """Remove all that is stored of a customer: events with the ids by which duplicates are found, and records."""
+        events, records = await gateway.store.erase(user_id), await gateway.store.ledger.erase(user_id)
+        return Erased(events=events, records=records)
 
     return router
 
 
 def _events(given: list[EventIn], gateway: Gateway) -> list[Event]:
-    now = int(gateway.clock() * 1000)
-    latest = now + int(gateway.settings.future_seconds * 1000)
-    found = []
+    now, ahead, found = int(gateway.clock() * 1000), gateway.settings.future_seconds, []
     for place, event in enumerate(given):
-        time_ms = now if event.timestamp is None else milliseconds(event.timestamp)
-        if not 0 <= time_ms <= latest:
-            raise invalid(("events", place, "timestamp"), "lies in the future, or before 1970; send seconds, UTC")
+        where = ("events", place, "timestamp")
+        time_ms = request_time_ms(event.timestamp, now, future_seconds=ahead, where=where)
         found.append(Event(event.user_id, event.event_id or uuid.uuid4().hex, event.item_id, event.known_type, time_ms))
     return found

@@ -4,8 +4,9 @@
 so a fast hash is as safe as a slow one and costs no request anything. The file is read again when it changes. Rates are
 counted by each gateway process for itself: n gateways let a key ask n times as often.
 
-    events     POST /v1/events                  recommend  POST /v1/recommendations
-    plan       /v1/demand, /v1/inventory/plan   admin      all of these, and DELETE /v1/users/{user_id}
+    events     POST /v1/events                  recommend    POST /v1/recommendations
+    profiles   GET /v1/profiles/{user_id}       experiments  /v1/experiments/{experiment_id}/…
+    plan       /v1/demand, /v1/inventory/plan   admin        all of these, and DELETE /v1/users/{user_id}
 """
 
 import hashlib
@@ -23,10 +24,12 @@ from typing import Any
 from data_pipelines.atomic import write_json
 from data_pipelines.schema import InputError
 
-ROLES = ("events", "recommend", "plan", "admin")
+ROLES = ("events", "recommend", "plan", "profiles", "experiments", "admin")
 ROLE_OF = {
     "/v1/events": "events",
     "/v1/recommendations": "recommend",
+    "/v1/profiles": "profiles",
+    "/v1/experiments": "experiments",
     "/v1/demand": "plan",
     "/v1/inventory": "plan",
 }

@@ -14,9 +14,12 @@ from starlette.testclient import TestClient
 
 from serving.gateway.app import create_app
 from serving.gateway.catalogue import CatalogueFiles
+from serving.gateway.experiment_files import ExperimentFiles
 from serving.gateway.open_store import open_store
+from serving.gateway.profiles import ProfileFiles
 from serving.gateway.settings import GatewaySettings
 from tests.serving.gateway.fake_client import CATALOGUE, FakeClient
+from training.profile_folder import Profiles, write_profiles
 
 NOW = 1_769_900_000.0  # 2026-01-31 22:53:20 UTC
 
@@ -109,6 +112,39 @@ def items(tmp_path) -> Path:
 
 
 @pytest.fixture
+def profiles(tmp_path) -> Path:
+    """Of ann, who buys much, and of 42, of whom little is known; as of the day before NOW."""
+    table = pl.DataFrame(
+        {
+            "user_id": ["ann", "42"],
+            "segment_id": [3, 0],
+            "segment": ["spends much", "has not bought"],
+            "recency_days": [1.5, float("nan")],
+            "frequency": [7, 0],
+            "top_category": ["TEA", None],
+        }
+    )
+    write_profiles(tmp_path / "profiles", Profiles(table, {"until": "2026-01-30T22:53:20"}))
+    return tmp_path / "profiles"
+
+
+EXPERIMENTS = """\
+experiments:
+  - {id: shop, variants: {plain: 0.5, bright: 0.5}}
+  - {id: welcome, layer: mail, traffic: 0.5, variants: {none: 0.5, gift: 0.5}, start: 2026-01-31, end: 2026-02-01}
+  - {id: win-back, layer: mail, traffic_from: 0.5, traffic: 0.5, variants: {none: 0.5, gift: 0.5}}
+  - {id: past, variants: {none: 0.5, gift: 0.5}, end: 2026-01-30}
+"""
+
+
+@pytest.fixture
+def experiments(tmp_path) -> Path:
+    path = tmp_path / "experiments.yaml"
+    path.write_text(EXPERIMENTS)
+    return path
+
+
+@pytest.fixture
 def fake() -> FakeClient:
     return FakeClient()
 
@@ -118,12 +154,18 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
     """Start a gateway in this process: `start(keys=..., stock=..., most_in_flight=...)`."""
     running: list[TestClient] = []
 
-    def begin(*, keys=None, stock=None, catalogue=True, store=None, popular=(), **settings) -> TestClient:
+    def begin(
+        *, keys=None, stock=None, catalogue=True, store=None, popular=(), profiles=None, experiments=None, **settings
+    ) -> TestClient:
         chosen = GatewaySettings(**settings)
         url = store or f"sqlite:///{tmp_path / 'gateway.sqlite'}"
         opened = open_store(url, history_length=chosen.history_length, ttl_days=chosen.ttl_days, clock=clock)
         files = CatalogueFiles(items if catalogue else None, stock, reload_seconds=chosen.reload_seconds)
-        app = create_app(chosen, opened, fake, files, keys=keys, clock=clock, popular=popular)
+        more = {
+            "profiles": profiles and ProfileFiles(profiles, reload_seconds=chosen.reload_seconds),
+            "experiments": experiments and ExperimentFiles(experiments, reload_seconds=chosen.reload_seconds),
+        }
+        app = create_app(chosen, opened, fake, files, keys=keys, clock=clock, popular=popular, **more)
         client = TestClient(app, raise_server_exceptions=False)
         running.append(client.__enter__())
         return client

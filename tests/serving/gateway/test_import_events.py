@@ -1,10 +1,10 @@
 """Filling the online store from a data folder, and the command that serves."""
 
+import argparse
 import asyncio
 import socket
 import subprocess
 import sys
-from argparse import Namespace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -116,18 +116,23 @@ def test_answers_are_sent_at_once():
         assert listening.proto == socket.IPPROTO_TCP  # else asyncio leaves Nagle's algorithm on
 
 
-def test_the_options_make_a_gateway_with_the_folders_items(tmp_path, data, monkeypatch):
+def test_the_options_make_a_gateway_with_the_folders_items(tmp_path, data, monkeypatch, profiles, experiments):
     from serving.gateway.settings import GatewaySettings
 
     pl.DataFrame({"item_id": ["tea"], "kind": ["drink"]}).write_parquet(data / "items.parquet")
     asked = []
     monkeypatch.setattr(main, "connect", lambda address, settings, metrics: asked.append(address))
     store = f"sqlite:///{tmp_path / 'e.sqlite'}"
-    given = Namespace(data=data, items=None, stock=None, keys=None, model_server="grpc://m:1", store=store)
+    parser = argparse.ArgumentParser()
+    main.add_options(parser)
+    files = ["--profiles", str(profiles), "--experiments", str(experiments)]
+    given = parser.parse_args(["--data", str(data), "--model-server", "grpc://m:1", "--store", store, *files])
     app = main.build(given, GatewaySettings())
     assert asked == ["grpc://m:1"]
     assert app.state.gateway.popular[0] == "milk"
     assert app.state.gateway.catalogue.current().describe(["tea"])["tea"]["kind"] == "drink"
+    assert app.state.gateway.profiles.current().row("ann")["segment_id"] == 3
+    assert "shop" in app.state.gateway.experiments.current()
     asyncio.run(app.state.gateway.store.close())
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        main.build(Namespace(**vars(given) | {"data": tmp_path / "nowhere"}), GatewaySettings())
+        main.build(argparse.Namespace(**vars(given) | {"data": tmp_path / "nowhere"}), GatewaySettings())

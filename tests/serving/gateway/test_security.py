@@ -16,6 +16,8 @@ REQUESTS = {
     "events": ("POST", "/v1/events", EVENT),
     "recommend": ("POST", "/v1/recommendations", {"user_id": "ann"}),
     "plan": ("POST", "/v1/demand", {"series": [{"unique_id": "a", "start_date": "2026-01-01", "demand": [1]}]}),
+    "profiles": ("GET", "/v1/profiles/ann", None),
+    "experiments": ("POST", "/v1/experiments/shop/exposures", {"unit": "ann"}),
     "admin": ("DELETE", "/v1/users/ann", None),
 }
 
@@ -37,9 +39,9 @@ def ask(gateway, role, key=None, header="authorization"):
 
 
 @pytest.mark.parametrize("role", REQUESTS)
-def test_a_key_opens_the_routes_of_its_roles_only(start, file, role):
+def test_a_key_opens_the_routes_of_its_roles_only(start, file, role, profiles, experiments):
     key = add_key(file, "one", (role,))
-    gateway = start(keys=ring(file))
+    gateway = start(keys=ring(file), profiles=profiles, experiments=experiments)
     for other in REQUESTS:
         answer = ask(gateway, other, key)
         assert answer.status_code == (200 if other == role or role == "admin" else 403), (other, answer.text)
@@ -83,6 +85,8 @@ def test_the_body_of_a_request_without_key_is_not_read(start, file):
         ("/v1/recommendations", "recommend"),
         ("/v1/demand", "plan"),
         ("/v1/inventory/plan", "plan"),
+        ("/v1/profiles/ann", "profiles"),
+        ("/v1/experiments/shop/outcomes", "experiments"),
         ("/v1/users/events", "admin"),
         ("/v1/eventsx", "admin"),
         ("/v1", "admin"),

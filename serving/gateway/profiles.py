@@ -1,0 +1,69 @@
+"""Who the customers are, as `supplytower profile build` found it: looked up by user id.
+
+A million customers take no index beside their table: it is sorted, so twenty comparisons find a row.
+"""
+
+import json
+from bisect import bisect_left
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data_pipelines.schema import PROFILES_FILE, SEGMENTS_FILE, UNTIL, USER_ID, InputError
+from serving.campaigns.customers import read_profiles
+from serving.gateway.json_table import json_table
+from serving.gateway.watched_files import WatchedFiles
+
+
+class Profiles:
+    """A snapshot of profiles.
+
+    Args:
+        table: a row per user: user_id, segment_id, segment, features.
+        as_of: the moment as of which they were built, UTC.
+    """
+
+    def __init__(self, table: pl.DataFrame, as_of: datetime):
+        self.as_of = as_of
+        self._table = json_table(table).sort(USER_ID).rechunk()
+        self._ids = self._table[USER_ID]
+
+    def row(self, user_id: str) -> dict[str, Any] | None:
+        """What is known of a customer, by column; None if nothing is."""
+        place = bisect_left(self._ids, user_id)
+        if place == len(self._ids) or self._ids[place] != user_id:
+            return None
+        return self._table.row(place, named=True)
+
+
+def read_folder(folder: Path) -> Profiles:
+    """Read the folder that `supplytower profile build` wrote.
+
+    Raises:
+        InputError: if it is none.
+    """
+    path = folder / SEGMENTS_FILE
+    try:
+        until = datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))[UNTIL])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot be read ({reason}); see `supplytower profile build --help`") from None
+    return Profiles(read_profiles(folder), until.astimezone(UTC) if until.tzinfo else until.replace(tzinfo=UTC))
+
+
+class ProfileFiles(WatchedFiles[Profiles]):
+    """The current snapshot of a folder of profiles, which may be built anew while the gateway runs.
+
+    Args:
+        folder: see `read_folder`.
+        reload_seconds: how often it is looked at.
+
+    Raises:
+        InputError: if it cannot be read at the start.
+    """
+
+    def __init__(self, folder: Path, *, reload_seconds: float = 5.0):
+        paths = [folder / PROFILES_FILE, folder / SEGMENTS_FILE]
+        super().__init__("profiles", paths, lambda: read_folder(folder), reload_seconds=reload_seconds)
