@@ -1,10 +1,11 @@
 """What the gateway recorded of an experiment, as a table: `supplytower experiment collect`.
 
-    unit  variant  exposed_at  propensity  METRIC, METRIC:count ...
+    unit  experiment  variant  exposed_at  propensity  METRIC  METRIC:count ...
 
 A row for each customer who was exposed, with the sum of the values of each metric and how many there were, 0 where
 nothing happened: `experiment analyze` takes it as it is, and `--ratio revenue/revenue:count` is the value per order.
-Values are weighted there by propensity where the shares have moved while the experiment ran.
+Values are weighted there by propensity where the shares have moved while the experiment ran. `experiment assign
+--outcomes` takes the table, too, and shows the shares that Thompson sampling would give next.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import polars as pl
 
 from data_pipelines import console as terminal
 from data_pipelines.result_table import require_apart, require_table, write_table
-from data_pipelines.schema import EXPOSED_AT, PROPENSITY, UNIT, VARIANT, InputError
+from data_pipelines.schema import EXPERIMENT, EXPOSED_AT, PROPENSITY, UNIT, VARIANT, InputError
 from serving.experiments.experiment import read_experiment
 from serving.gateway.event_store import EventStore, StoreError
 from serving.gateway.experiment_records import METRIC, VALUE, exposure_table, outcome_table
@@ -53,7 +54,7 @@ def _main(argv: Sequence[str] | None) -> int:
     with terminal.console.status("collecting"):
         table = collect(arguments.store, experiment.id)
     write_table(table, arguments.out)
-    metrics = [name for name in table.columns[4:] if not name.endswith(COUNT)]
+    metrics = [name.removesuffix(COUNT) for name in table.columns if name.endswith(COUNT)]
     terminal.console.print(
         f"{table.height:,} units with {', '.join(metrics) or 'no outcomes yet'} are in {arguments.out}\n"
         f"Next:\n  supplytower experiment analyze --table {arguments.out} --experiments {arguments.experiments} "
@@ -88,7 +89,7 @@ def collect(url: str, experiment_id: str) -> pl.DataFrame:
         raise InputError(
             f"{named}: has no exposures of {experiment_id}; post them to /v1/experiments/{experiment_id}/exposures"
         )
-    return unit_table(exposures, outcomes)
+    return unit_table(exposures.with_columns(pl.lit(experiment_id).alias(EXPERIMENT)), outcomes)
 
 
 async def _read(store: EventStore, experiment_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -103,7 +104,7 @@ def unit_table(exposures: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
     """A row for each unit.
 
     Args:
-        exposures: unit, variant, exposed_at, propensity.
+        exposures: unit, experiment, variant, exposed_at, propensity.
         outcomes: unit, metric, value; those of units without exposure do not count.
 
     Returns:
@@ -113,7 +114,7 @@ def unit_table(exposures: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
     sums = per_unit.select(UNIT, METRIC, VALUE)
     counts = per_unit.select(UNIT, pl.col(METRIC) + COUNT, pl.col("count").alias(VALUE))
     wide = pl.concat([sums, counts]).sort(METRIC).pivot(on=METRIC, index=UNIT, values=VALUE)
-    units = exposures.select(UNIT, VARIANT, EXPOSED_AT, PROPENSITY).join(wide, on=UNIT, how="left")
+    units = exposures.select(UNIT, EXPERIMENT, VARIANT, EXPOSED_AT, PROPENSITY).join(wide, on=UNIT, how="left")
     return units.with_columns(pl.col(wide.columns[1:]).fill_null(0.0)).sort(UNIT)
 
 

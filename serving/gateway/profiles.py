@@ -11,10 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from data_pipelines.schema import PROFILES_FILE, SEGMENTS_FILE, UNTIL, USER_ID, InputError
+from data_pipelines.schema import PROFILES_FILE, SEGMENT, SEGMENT_ID, SEGMENTS_FILE, UNTIL, USER_ID, InputError
 from serving.campaigns.customers import read_profiles
 from serving.gateway.json_table import json_table
 from serving.gateway.watched_files import WatchedFiles
+from serving.table_file import require_columns
 
 
 class Profiles:
@@ -50,7 +51,9 @@ def read_folder(folder: Path) -> Profiles:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{path}: cannot be read ({reason}); see `supplytower profile build --help`") from None
-    return Profiles(read_profiles(folder), until.astimezone(UTC) if until.tzinfo else until.replace(tzinfo=UTC))
+    table = read_profiles(folder)
+    require_columns(table, (SEGMENT_ID, SEGMENT), folder / PROFILES_FILE)
+    return Profiles(table, until.astimezone(UTC) if until.tzinfo else until.replace(tzinfo=UTC))
 
 
 class ProfileFiles(WatchedFiles[Profiles]):

@@ -3,6 +3,10 @@
 Which variant a customer gets is a pure function of the experiment's file (`serving.experiments.assignment`); the first
 exposure is recorded with it, and stands when the file changes later. `supplytower experiment collect` makes of the
 records the table that `supplytower experiment analyze` reads.
+
+Shares are those of the file, with `allocation: thompson`, too: to move them, write into the file what `supplytower
+experiment assign --outcomes` shows for the collected table. Whoever is on record keeps the variant, and the propensity
+with which it was drawn.
 """
 
 import uuid

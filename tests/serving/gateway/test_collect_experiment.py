@@ -38,6 +38,7 @@ def test_a_unit_has_the_sum_and_the_count_of_each_metric(gateway, store_url, cap
     assert pl.read_parquet("o.parquet").rows(named=True) == [
         {
             "unit": unit,
+            "experiment": "shop",
             "variant": variant[unit],
             "exposed_at": datetime(2026, 1, 31, 12, 0, second, tzinfo=UTC),
             "propensity": 0.5,
@@ -80,11 +81,26 @@ def test_an_effect_that_was_planted_is_found(gateway, store_url, capsys):
     assert [per_order["control_mean"], per_order["mean"]] == pytest.approx([10.0, 10.0])
 
 
+def test_what_was_seen_moves_the_shares(gateway, store_url, tmp_path, capsys):
+    """All of bright buy and none of plain: Thompson sampling leaves plain its minimum of 5 %."""
+    exposures = [{"unit": f"customer-{number}"} for number in range(60)]
+    shown = gateway.post(f"{SHOP}/exposures", json={"exposures": exposures}).json()["exposures"]
+    bought = [{"unit": one["unit"], "metric": "bought", "value": 1} for one in shown if one["variant"] == "bright"]
+    gateway.post(f"{SHOP}/outcomes", json={"outcomes": bought})
+    assert run("--store", store_url, "--id", "shop", "--out", "o.csv") == 0
+    (tmp_path / "t.yaml").write_text("{id: shop, allocation: thompson, variants: {plain: 0.5, bright: 0.5}}")
+    pl.DataFrame({"user_id": [f"new-{number}" for number in range(50)]}).write_csv("new.csv")
+    words = "--experiments t.yaml --units new.csv --outcomes o.csv --metric bought --out a.csv"
+    assert main(["experiment", "assign", *words.split()]) == 0
+    shares = dict(pl.read_csv("a.csv").select("variant", "propensity").unique().iter_rows())
+    assert shares["bright"] == pytest.approx(0.95, abs=1e-6)
+
+
 def test_without_outcomes_there_are_exposures(gateway, store_url, capsys):
     gateway.post(f"{SHOP}/exposures", json={"unit": "a"})
     assert run("--store", store_url, "--id", "shop", "--out", "o.parquet") == 0
     assert "1 units with no outcomes yet" in capsys.readouterr().err
-    assert pl.read_parquet("o.parquet").columns == ["unit", "variant", "exposed_at", "propensity"]
+    assert pl.read_parquet("o.parquet").columns == ["unit", "experiment", "variant", "exposed_at", "propensity"]
 
 
 @pytest.mark.parametrize(
