@@ -1,7 +1,7 @@
 """The ledger in Redis: a hash per topic and customer, a number per budget, and the set of topics."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from serving.gateway.ledger import DAY_MS, ROUNDING, Entry, Spend
 from serving.gateway.redis_connection import RedisConnection
@@ -81,7 +81,8 @@ class RedisLedger:
 
     async def entries(self, user_id: str, topic: str) -> list[Entry]:
         """A customer's entries of a topic, oldest first."""
-        return await self._read(_key(topic, user_id), topic)
+        key = _key(topic, user_id)
+        return _entries(key, topic, await self._connection.ask(self._connection.redis.hgetall(key)))
 
     async def spent(self, budgets: Sequence[str]) -> list[float]:
         """What was spent of each budget."""
@@ -98,7 +99,11 @@ class RedisLedger:
             cursor, keys = await self._connection.ask(self._connection.redis.scan(cursor, match=pattern, count=PART))
             new = dict.fromkeys(key for key in keys if key not in seen)  # SCAN may name a key twice
             seen |= new.keys()
-            yield [entry for key in new for entry in await self._read(key, topic)]
+            pipeline = self._connection.redis.pipeline(transaction=False)
+            for key in new:
+                pipeline.hgetall(key)
+            found = await self._connection.ask(pipeline.execute())
+            yield [entry for key, members in zip(new, found, strict=True) for entry in _entries(key, topic, members)]
             if not cursor:
                 return
 
@@ -108,12 +113,11 @@ class RedisLedger:
         self._connection.rewrite_soon()
         return erased
 
-    async def _read(self, key: str, topic: str) -> list[Entry]:
-        found = await self._connection.ask(self._connection.redis.hgetall(key))
-        user_id = key.removeprefix(_key(topic, ""))
-        return sorted(
-            (_entry(user_id, topic, entry_id, text) for entry_id, text in found.items()), key=lambda one: one.time_ms
-        )
+
+def _entries(key: str, topic: str, members: Mapping[str, str]) -> list[Entry]:
+    user_id = key.removeprefix(_key(topic, ""))
+    found = (_entry(user_id, topic, entry_id, member) for entry_id, member in members.items())
+    return sorted(found, key=lambda entry: entry.time_ms)
 
 
 def _key(topic: str, user_id: str) -> str:
