@@ -24,6 +24,7 @@ FEW = {
     "04_serving": SMALL,
     "02_demand": ["max_series=30", "lstm_units=8", "hidden=16", "context=28", "windows_per_epoch=1280"],
     "03_inventory": ["max_series=30", "lstm_units=8", "hidden=16", "context=28", "windows_per_epoch=1280"],
+    "05_marketing": ["max_segments=5", "resamples=2"],
 }
 
 

@@ -16,6 +16,7 @@ from training.campaign_summary import BUDGETS, CURVE, METHODS, verdict
 TEMPLATE = Path(__file__).with_name("campaign_simulation.html.jinja")
 DRAWN = (PAST, COUPON_USERS, RFM, RANDOM)
 """Baselines whose gain curves are drawn."""
+TENTHS = 10
 DASHES = {PAST: "dashed", COUPON_USERS: "dashdot", RFM: "solid", RANDOM: "dotted"}
 
 
@@ -69,8 +70,14 @@ def report_page(summary: Mapping[str, Any], *, notices: tuple[str, ...], setting
             lambda theme: _gains(summary, theme),
         ),
         Picture(
+            "Tenth by tenth",
+            "Those who answered in each tenth of the addressed, the likeliest first. Above the line there are more of "
+            "them than a random tenth holds.",
+            lambda theme: _tenths(summary, theme),
+        ),
+        Picture(
             "Reached within the budget",
-            "The same at the contact budget, with 95 % intervals over users.",
+            "Share of those who answered that the contact budget reaches, with 95 % intervals over users.",
             lambda theme: _dots(summary, theme),
         ),
         Picture(
@@ -121,6 +128,21 @@ def _gains(summary: Mapping[str, Any], theme: Theme) -> bytes:
     return png(figure)
 
 
+def _tenths(summary: Mapping[str, Any], theme: Theme) -> bytes:
+    figure, (axis,) = new_figure(theme, 3.6)
+    places = np.arange(1, TENTHS + 1)
+    for name, colour, side in ((summary["chosen"], theme.model, -0.2), (RFM, theme.rival, 0.2)):
+        reached = np.interp(places / TENTHS, CURVE, summary["methods"][name]["curve"])
+        axis.bar(places + side, np.diff(reached, prepend=0.0), 0.38, color=colour, label=name)
+    axis.axhline(1 / TENTHS, color=theme.text, linewidth=0.8, linestyle=":")
+    axis.set_xticks(places)
+    axis.grid(visible=False, axis="x")
+    axis.set(xlabel="tenth of those addressed, best first", ylabel="of those who answered")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    legend_above(axis, theme)
+    return png(figure)
+
+
 def _dots(summary: Mapping[str, Any], theme: Theme) -> bytes:
     figure, (axis,) = new_figure(theme, 3.6)
     for place, name in enumerate(reversed(METHODS)):
@@ -156,5 +178,6 @@ def _importance(summary: Mapping[str, Any], theme: Theme) -> bytes:
     names = list(summary["importance"])[::-1]
     axis.barh(names, [summary["importance"][name] for name in names], color=theme.model, height=0.6)
     axis.grid(visible=False, axis="y")
+    axis.set_xlabel("share of the gain")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     return png(figure)

@@ -91,19 +91,20 @@ def verdict(summary: Mapping[str, Any]) -> str:
     chosen = summary["chosen"]
     found = summary["methods"][chosen]["reached"]
     said = [
-        f"{_shown(summary['ratios'][name]['users'])} {name}"
+        f"{name} {_shown(summary['ratios'][name]['users'])}"
         for name in BASELINES[:-1]
         if summary["ratios"][name]["users"]
     ]
+    others = f" How many times what others reach, with 95 % intervals: {'; '.join(said)}." if said else ""
     return (
         f"With {summary['contact_share']:.0%} of the contacts, {chosen} reaches {found['mean']:.1%} of those who "
-        f"answered ({found['low']:.1%} to {found['high']:.1%}): {', '.join(said)}."
+        f"answered ({found['low']:.1%} to {found['high']:.1%}).{others}"
     )
 
 
 def _shown(estimate: Mapping[str, Any]) -> str:
     high = "∞" if estimate["high"] is None else f"{estimate['high']:.2f}"
-    return f"{estimate['mean']:.2f} × ({estimate['low']:.2f} to {high})"
+    return f"{estimate['mean']:.2f} ({estimate['low']:.2f} to {high})"
 
 
 def to_table(simulation: Simulation) -> pl.DataFrame:

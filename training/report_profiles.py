@@ -9,12 +9,14 @@ from data_pipelines import console as terminal
 from data_pipelines.atomic import write_text
 from data_pipelines.report_page import render_page
 from data_pipelines.result_table import require_page
-from models.traits import KNOWN, trait_of
+from models.traits import KNOWN, is_trait, trait_of
 from training.profile_folder import REPORT, Profiles, read_profiles
 from training.segment_plots import segment_pictures
 
 TEMPLATE = Path(__file__).with_name("profiles.html.jinja")
 MONEY = {"monetary", "basket_value"}
+CENTS_MATTER = 100
+"""Below this, money is shown with two digits."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,6 +59,7 @@ def profile_page(profiles: Profiles) -> str:
         features=[name for name, mean in summary["average"].items() if mean is not None],
         shown=shown,
         spoken=spoken,
+        meaning=lambda name: trait_of(name).high if is_trait(name) else "",
         left_out=summary["left_out"],
         customers=profiles.table.height,
         until=f"{datetime.fromisoformat(summary['until']):%Y-%m-%d %H:%M}",
@@ -72,7 +75,9 @@ def shown(name: str, value: float | None) -> str:
         return f"{value:.0%}"
     if name.endswith("_index") or name == "browse_to_buy":
         return f"{value:.2f}"
-    return f"{value:,.2f}" if name in MONEY else f"{value:,.1f}"
+    if name in MONEY:
+        return f"{value:,.2f}" if value < CENTS_MATTER else f"{value:,.0f}"
+    return f"{value:,.1f}"
 
 
 def spoken(one: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from data_pipelines.schema import (
 
 TEMPLATE = Path(__file__).with_name("rules.html.jinja")
 LISTED, DRAWN = 40, 12
-NAME_LENGTH = 44
+NAME_LENGTH = 34
 
 
 def rules_page(
@@ -44,13 +44,13 @@ def rules_page(
             pictures += [
                 Picture(
                     f"What goes together: {level} level",
-                    "The best rules by their weight in all baskets. Orange: how many times as often as by chance; "
-                    "green: compared with baskets of the same size, which is what the pair itself is worth.",
+                    "The best rules by their weight in all baskets. Large baskets hold everything, so the green bars, "
+                    "among baskets of the same size, are what the pair itself is worth.",
                     lambda theme, some=some: _bars(theme, some),  # type: ignore[misc]
                 ),
                 Picture(
-                    f"Lift, and lift among baskets of the same size: {level} level",
-                    "Each dot is a rule. What lies near the bottom owes its lift to large trips.",
+                    f"Pairs or just large trips: {level} level",
+                    "Each dot is a rule. Those near the bottom owe their lift to large trips, not to each other.",
                     lambda theme, some=some: _dots(theme, some),  # type: ignore[misc]
                 ),
             ]
@@ -71,16 +71,16 @@ def _bars(theme: Theme, rules: pl.DataFrame) -> bytes:
     best = best.head(DRAWN).reverse()
     place = np.arange(best.height)
     figure, (axis,) = new_figure(theme, 0.8 + 0.42 * best.height)
-    axis.barh(place + 0.2, best[LIFT] - 1, 0.36, 1, color=theme.rival, label="lift")
-    axis.barh(place - 0.2, best[LIFT_SAME_SIZE] - 1, 0.36, 1, color=theme.model, label="same size")
+    axis.barh(place + 0.2, best[LIFT] - 1, 0.36, 1, color=theme.rival, label="all (lift)")
+    axis.barh(place - 0.2, best[LIFT_SAME_SIZE] - 1, 0.36, 1, color=theme.model, label="of the same size")
     axis.set_yticks(
         place, [_short(*row) for row in best.select(f"{ANTECEDENT}_name", f"{CONSEQUENT}_name").iter_rows()]
     )
-    axis.tick_params(axis="y", labelsize=6.5)
+    axis.tick_params(axis="y", labelsize=7.5)
     axis.set_xscale("log")
     axis.axvline(1, color=theme.muted, linewidth=1)
     _few_numbers(axis.xaxis)
-    axis.set_xlabel("times as often as by chance")
+    axis.set_xlabel("times as often as by chance, in baskets …")
     axis.grid(visible=False, axis="y")
     legend_above(axis, theme)
     return png(figure)
@@ -106,6 +106,6 @@ def _dots(theme: Theme, rules: pl.DataFrame) -> bytes:
     axis.set_yscale("log")
     for one in (axis.xaxis, axis.yaxis):
         _few_numbers(one)
-    axis.set_xlabel("lift")
-    axis.set_ylabel("lift, same size")
+    axis.set_xlabel("times as often as by chance (lift)")
+    axis.set_ylabel("the same, in baskets of the same size")
     return png(figure)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from data_pipelines.customer_features import DAY_PARTS
 from data_pipelines.figures import Picture, Theme, legend_above, new_figure, png
@@ -34,7 +34,8 @@ def segment_pictures(profiles: Profiles) -> list[Picture]:
         ),
         Picture(
             "What distinguishes them",
-            "Mean of each segment against that of all who bought, in standard deviations. The strongest make names.",
+            "How much more (green) or less (orange) each segment does than all who bought, in standard deviations. The "
+            "strongest make the names.",
             lambda theme: _traits(profiles, theme),
         ),
         Picture(
@@ -88,16 +89,18 @@ def _traits(profiles: Profiles, theme: Theme) -> bytes:
     place = {one["id"]: row for row, one in enumerate(clusters)}
     label = bought[SEGMENT_ID].replace_strict(list(place), list(place.values()), return_dtype=pl.Int64).to_numpy()
     effects = effects_of(standardised(bought, profiles.scale), label, len(clusters)).T
-    names = [trait_of(name).name for name in profiles.scale.names]
-    figure, (axis,) = new_figure(theme, 1.0 + 0.24 * len(names))
+    names = [trait_of(name).high for name in profiles.scale.names]
+    figure, (axis,) = new_figure(theme, 1.2 + 0.24 * len(names))
     colours = LinearSegmentedColormap.from_list("effect", [theme.rival, theme.background, theme.model])
     axis.imshow(effects, aspect="auto", cmap=colours, vmin=-STRONG, vmax=STRONG)
     for (row, column), effect in np.ndenumerate(effects):
         axis.text(
             column, row, f"{round(effect, 1) + 0.0:+.1f}", ha="center", va="center", fontsize=7.5, color=theme.text
         )
-    axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axis.set_yticks(range(len(names)), names)
     axis.set_xticks(range(len(clusters)), [str(one["id"]) for one in clusters])
+    axis.set_xlabel("segment")
+    axis.xaxis.set_label_position("top")
     axis.xaxis.tick_top()
     axis.grid(visible=False)
     return png(figure)
@@ -128,9 +131,11 @@ def _rfm(profiles: Profiles, theme: Theme) -> bytes:
         )
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.set_xlabel(RFM[name])
         axis.grid(visible=False, axis="y")
     axes[0].set_yticks(range(len(ids)), [str(number) for number in ids])
+    axes[0].set_ylabel("segment")
     axes[0].invert_yaxis()
     return png(figure)
 
@@ -147,6 +152,7 @@ def _day_parts(profiles: Profiles, theme: Theme) -> bytes:
         left += share
     _rows(axis, [str(one["id"]) for one in clusters])
     axis.set_xlabel("percent of baskets")
+    axis.set_ylabel("segment")
     axis.set_xlim(0, 100)
     axis.legend(frameon=False, fontsize=8.5, labelcolor=theme.text, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     return png(figure)

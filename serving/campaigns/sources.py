@@ -131,7 +131,7 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
             None if arguments.uplift is None else read_uplift(arguments.uplift),
             None if arguments.scores is None else read_scores(arguments.scores),
         )
-    _mention_missing(sources)
+    _mention_missing(sources, policy)
     return sources
 
 
@@ -179,13 +179,20 @@ def read_scores(path: Path) -> pl.DataFrame:
     return table.unique([USER_ID, ITEM_ID], keep="first", maintain_order=True)
 
 
-def _mention_missing(sources: Sources) -> None:
+def _mention_missing(sources: Sources, policy: Policy) -> None:
     """What had to be assumed."""
     said = []
     if sources.consent is None:
         said.append("no --consent: everybody is taken to have agreed to every channel")
-    if sources.items[STOCKOUT_PROBABILITY].null_count() == sources.items.height:
+    planned = sources.items[STOCKOUT_PROBABILITY].drop_nulls()
+    kept_back = int((planned > policy.stockout_limit).sum())
+    if planned.is_empty():
         said.append("no --stock-plan: it is not known what will sell out or is overstocked")
+    elif kept_back > planned.len() / 2 and not policy.only_planned:
+        said.append(
+            f"by the stock plan {kept_back:,} of {planned.len():,} products are likely to sell out, so they are not "
+            "advertised; was it made without `--stock`? Then it took all shelves to be empty"
+        )
     if sources.customers[SEGMENT].null_count() == sources.customers.height:
         said.append("no --profiles: customers have no segments, only what their purchases say")
     for line in said:

@@ -25,7 +25,14 @@ from serving.experiments.guardrails import parse_guardrail
 from serving.experiments.metrics import Metric, column_metric, ratio_metric, retention_metric
 from serving.experiments.report import experiment_page
 from serving.experiments.return_on_investment import Return, returns
-from serving.experiments.unit_table import FloatArray, UnitTable, check_times, check_units, read_frame
+from serving.experiments.unit_table import (
+    FloatArray,
+    UnitTable,
+    check_times,
+    check_units,
+    drawn_shares,
+    read_frame,
+)
 from serving.experiments.verdict import Verdict, change_of, decide
 
 WIDE = 140
@@ -57,22 +64,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--experiments", type=Path, help="YAML file: its variants, shares and days are checked")
     parser.add_argument("--id", help="which of its experiments, if it has several")
     parser.add_argument("--control", help="variant that others are compared with (default: the file's or the first)")
-    parser.add_argument("--shares", help="planned shares, NAME=SHARE,... (default: the file's, or equal)")
-    parser.add_argument("--metric", action="append", default=[], help="column of outcomes; the first decides")
-    parser.add_argument("--ratio", action="append", default=[], metavar="A/B", help="ratio of sums of two columns")
-    parser.add_argument("--retention", action="append", default=[], type=int, metavar="DAYS", help="seen so long after")
+    parser.add_argument("--shares", help="planned shares, NAME=SHARE,... (default: the file's, propensities, or equal)")
+    parser.add_argument(
+        "--metric", action="append", default=[], help="column of outcomes; the first decides, repeat for more"
+    )
+    parser.add_argument("--ratio", action="append", default=[], metavar="A/B", help="ratio of two columns' sums")
+    parser.add_argument(
+        "--retention",
+        action="append",
+        default=[],
+        type=int,
+        metavar="DAYS",
+        help="share of units seen so long after exposure",
+    )
     parser.add_argument("--lower", action="append", default=[], metavar="METRIC", help="less of it is better")
     parser.add_argument(
-        "--guardrail", action="append", default=[], metavar="METRIC=MARGIN", help="must not change further than that"
+        "--guardrail",
+        action="append",
+        default=[],
+        metavar="METRIC=MARGIN",
+        help="-0.02: it may fall by 2%%; 0.05: rise by 5%%",
     )
     parser.add_argument("--covariate", action="append", default=[], help="column from before the exposure, for CUPED")
-    parser.add_argument("--revenue", help="column, for ROI")
-    parser.add_argument("--cost", action="append", default=[], metavar="COLUMN|VARIANT=COST", help="per unit, for ROI")
+    parser.add_argument("--revenue", help="column of money, for ROI")
+    parser.add_argument("--cost", action="append", default=[], metavar="COLUMN|VARIANT=COST", help="of a unit, for ROI")
     parser.add_argument("--margin", type=float, default=1.0, help="share of revenue that is left (default: 1)")
     parser.add_argument("--alpha", type=float, default=0.05, help="probability of a false alarm (default: 0.05)")
     parser.add_argument("--correction", choices=CORRECTIONS, default="holm", help="for several tests (default: holm)")
     parser.add_argument(
-        "--sequential", type=int, metavar="UNITS", help="planned units: the test may be looked at before"
+        "--sequential", type=int, metavar="UNITS", help="units planned in all; the test may be looked at every day"
     )
     parser.add_argument("--report", type=Path, help="page to write, .html")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -114,6 +134,7 @@ def from_arguments(arguments: argparse.Namespace) -> Analysis:
     table = check_units(
         frame, source, unit=arguments.unit, variant=arguments.variant, variants=list(planned), control=control
     )
+    planned = planned or drawn_shares(table)
     check_times(table, experiment.start if experiment else None, experiment.end if experiment else None)
     covariates = (
         np.stack([table.numbers(name) for name in arguments.covariate], axis=1) if arguments.covariate else None
@@ -218,6 +239,8 @@ def _notices(
         yield "Propensities differ, so outcomes are weighted by 1 / propensity, and shares are not checked."
     elif not planned:
         yield "No shares were planned: the check assumes that all should have the same; give others with --shares."
+    if arguments.control is None and arguments.experiments is None and arguments.shares is None:
+        yield f"No control was named: all is compared with {table.variants[0]}; name another with --control."
     for metric in metrics:
         if metric.explained is not None:
             yield f"{metric.name}: covariates took {metric.explained:.0%} of its variance away (CUPED)."

@@ -23,6 +23,15 @@ from serving.experiments.thompson_sampling import BetaBernoulli, shares
 from serving.experiments.unit_table import column_of_numbers, read_frame
 
 WIDE = 110
+FILE = """The file of experiments holds, for each, variants and shares, the control first, and what else it needs:
+
+experiments:
+  - id: welcome-mail
+    variants: {none: 0.5, discount: 0.25, gift: 0.25}
+    start: 2024-05-01
+    end: 2024-05-28
+    layer: mail           # experiments of one layer share no unit; with traffic_from and traffic, parts of it
+    allocation: fixed     # or thompson: shares follow the --outcomes"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +43,7 @@ def _main(argv: Sequence[str] | None) -> int:
     command = "supplytower experiment assign"
     parser = terminal.command_parser(
         command,
-        "Say which unit sees which variant: a row per unit and experiment that it is in.",
+        "Say which unit sees which variant: a row per unit and experiment that it is in.\n" + FILE,
         examples=[
             f"{command} --experiments experiments.yaml --units users.parquet --out assignments.parquet",
             f"{command} --experiments e.yaml --id welcome-mail --units new.csv --unit customer --out a.csv",

@@ -182,7 +182,7 @@ def _print(design: Design) -> None:
         found = {week: design.lift(effect) for week, effect in design.by_week.items()}
         parts = [f"{week}: {share:.1%}" for week, share in found.items() if share is not None]
         if parts:
-            show.print(f"Change that is found after weeks: {', '.join(parts)}", highlight=False)
+            show.print(f"Least change that is found after so many weeks: {', '.join(parts)}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ def _main(argv: Sequence[str] | None) -> int:
     parser = terminal.command_parser(
         command,
         "Say what another policy would have earned, from the log of the one that ran.\n"
-        "The log has a row per decision: variant, propensity, reward; the policy a row per variant: variant,\n"
-        "probability.",
+        "The log has a row per decision: variant, propensity (the probability with which it was drawn), reward.\n"
+        "The policy has a row per variant: variant, probability. Doubly robust is the estimate to quote.",
         examples=[
             f"{command} --log outcomes.parquet --policy policy.csv --reward visit",
             f"{command} --log outcomes.parquet --policy policy.csv --reward spend --by segment_id --json",
@@ -58,7 +58,7 @@ def _main(argv: Sequence[str] | None) -> int:
         print(json.dumps({name: asdict(value) for name, value in values.items()}, indent=2, allow_nan=False))
         return 0
     table = Table(box=None, pad_edge=False)
-    for column in ("policy", "reward per decision", f"{1 - arguments.alpha:.0%} interval", "worth"):
+    for column in ("policy", "reward per decision", f"{1 - arguments.alpha:.0%} interval", "decisions it rests on"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, one in values.items():
         table.add_row(name, f"{one.mean:.5g}", f"{one.low:.5g} to {one.high:.5g}", f"{one.effective_decisions:,.0f}")

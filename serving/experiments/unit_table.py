@@ -1,5 +1,6 @@
 """The table an analysis reads: a row per unit with its variant and outcomes, checked before anything is computed."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +14,7 @@ from data_pipelines.schema import EXPOSED_AT, LAST_SEEN_AT, OUTCOME_AT, PROPENSI
 from serving.table_file import read_file, require_columns
 
 FloatArray = npt.NDArray[np.float64]
+TOLERANCE = 1e-6
 FEWEST = 2
 """Units that a variant needs: of one nobody knows how units differ."""
 
@@ -113,6 +115,15 @@ def check_units(
             held = "no units" if count == 0 else "a single unit"
             raise InputError(f"{source}: variant {name!r} has {held}; at least {FEWEST} are needed to compare it")
     return table
+
+
+def drawn_shares(table: UnitTable) -> dict[str, float]:
+    """Variants with the shares that their propensities say; empty if these are unknown or do not add up to 1."""
+    if PROPENSITY not in table.frame.columns or table.weights is not None:
+        return {}
+    propensity = table.numbers(PROPENSITY)
+    shares = {name: float(propensity[table.variant == number][0]) for number, name in enumerate(table.variants)}
+    return shares if abs(math.fsum(shares.values()) - 1) < TOLERANCE else {}
 
 
 def check_times(table: UnitTable, first: date | None, last: date | None) -> None:

@@ -131,8 +131,8 @@ def _mismatch(analysis: Analysis) -> str:
     )
     return (
         f"variant {analysis.variants[off]} has {ratio.observed[off]:,} units where {ratio.expected[off]:,.0f} were "
-        f"expected (p = {ratio.p_value:.1g}, below {THRESHOLD:g}). Units were lost or added by something that "
-        "depends on the variant; find it, and run the experiment again."
+        f"expected (p below {THRESHOLD:g}). Either other shares were planned, then say which with --shares; or units "
+        "were lost or added by something that depends on the variant: find it, and run the experiment again."
     )
 
 

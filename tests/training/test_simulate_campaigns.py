@@ -52,10 +52,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert set(best["user_id"]) == set(CLIPPERS)
     page = (out / "report.html").read_text()
     assert "Do those come first who answer?" in page
-    assert page.count("<img") == 4
+    assert page.count("<img") == 5
     shown = capsys.readouterr()
     assert "most frequent buyers" in shown.out
-    assert "3.00 × (3.00 to 3.00) RFM" in " ".join(shown.err.split())
+    assert "; RFM 3.00 (3.00 to 3.00);" in " ".join(shown.err.split())
 
 
 def test_the_same_twice(tmp_path: Path) -> None:

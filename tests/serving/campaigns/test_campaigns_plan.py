@@ -154,6 +154,15 @@ def test_what_would_sell_out_is_not_advertised_and_what_is_overstocked_is_pushed
     assert (best["item_id"], best["worth"]) == ("beef", pytest.approx(4.0))  # 0.3 and 0.1 of the price
 
 
+def test_a_stock_plan_of_empty_shelves_is_pointed_out(shop, capsys):
+    pl.DataFrame({"unique_id": ["milk", "beef"], "stockout_probability": [0.9, 0.1]}).write_csv(shop / "half.csv")
+    assert plan(shop, "--stock-plan", str(shop / "half.csv"), out="half.parquet") == 0
+    assert "was it made without" not in capsys.readouterr().err
+    pl.DataFrame({"unique_id": ["milk", "beef"], "stockout_probability": 0.9}).write_csv(shop / "empty.csv")
+    assert plan(shop, "--stock-plan", str(shop / "empty.csv"), out="empty.parquet") == 0
+    assert "2 of 2 products are likely to sell out" in " ".join(capsys.readouterr().err.split())
+
+
 def test_consent_earlier_contacts_and_night_are_respected(shop):
     pl.DataFrame({"user_id": [f"u{u}" for u in range(9)], "channel": "email", "consent": True}).write_csv(
         shop / "c.csv"

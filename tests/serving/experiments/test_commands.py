@@ -205,6 +205,32 @@ def test_the_table_and_the_page(world, capsys):
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_the_return_on_a_cost_is_drawn(world):
+    assert (
+        run("analyze --table outcomes.csv --control none --metric visit --revenue spend --cost mail=1 --report r.html")
+        == 0
+    )
+    assert Path("r.html").read_text().count("data:image/png;base64,") == 4  # visits and returns, light and dark
+
+
+def test_propensities_say_which_shares_were_planned(world, capsys):
+    # 300 of one and 100 of the other are no mismatch where three in four were drawn
+    shares = pl.when(pl.int_range(400) < 300).then(pl.lit("none")).otherwise(pl.lit("mail"))
+    uneven = world.with_columns(variant=shares)
+    drawn = pl.when(pl.col("variant") == "none").then(0.75).otherwise(0.25)
+    uneven.with_columns(propensity=drawn).write_csv("outcomes.csv")
+    found = answer(capsys, "--metric", "visit")
+    assert found["sample_ratio"]["p_value"] == 1.0
+    assert not any("No shares were planned" in notice for notice in found["notices"])
+    uneven.with_columns(propensity=0.5).write_csv("outcomes.csv")
+    assert answer(capsys, "--metric", "visit")["sample_ratio"]["p_value"] < 1e-9
+
+
+def test_the_first_variant_is_the_control_and_this_is_said(world, capsys):
+    assert run("analyze --table outcomes.csv --metric visit") == 0
+    assert "No control was named: all is compared with mail" in capsys.readouterr().err
+
+
 def test_retention(world, capsys):
     exposed = pl.lit("2024-05-01T10:00:00").str.to_datetime()
     late = pl.int_range(400) % 200 >= 150  # the last 50 of each variant are exposed ten days before the end
