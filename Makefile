@@ -18,6 +18,8 @@ RECOMMENDATIONS := $(QUICKSTART)/recs.parquet
 FORECAST := $(QUICKSTART)/forecast.parquet
 PLAN := $(QUICKSTART)/plan.parquet
 SIMULATION := $(QUICKSTART)/simulation.parquet
+PROFILES := $(QUICKSTART)/profiles
+CAMPAIGNS := $(QUICKSTART)/campaigns.parquet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test lint format types bench clean
@@ -49,7 +51,7 @@ $(INSTALLED_BENCH): $(INSTALLED)
 $(DATA)/manifest.json: | $(INSTALLED)
 	$(BIN)/supplytower data prepare --source complete-journey --out $(DATA)
 
-quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export both models on real data and plan orders with them, into build/
+quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export both models on real data, plan orders and a campaign with them, into build/
 	$(BIN)/supplytower train recommender --data $(DATA) --out $(RUN) --preset quick
 	$(BIN)/supplytower evaluate recommender --run $(RUN) --data $(DATA)
 	$(BIN)/supplytower export recommender --run $(RUN) --models $(MODELS)
@@ -60,6 +62,12 @@ quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export both models o
 	$(BIN)/supplytower inventory plan --forecast $(FORECAST) --data $(DATA) --out $(PLAN) --report $(PLAN:.parquet=.html)
 	$(BIN)/supplytower inventory simulate --models $(MODELS) --data $(DATA) --out $(SIMULATION) \
 		--report $(SIMULATION:.parquet=.html)
+	$(BIN)/supplytower profile build --data $(DATA) --out $(PROFILES)
+	$(BIN)/supplytower profile report --profiles $(PROFILES)
+	@rm -rf $(CAMPAIGNS:.parquet=_log) # what is planned again has been decided
+	$(BIN)/supplytower campaigns plan --models $(MODELS) --data $(DATA) --profiles $(PROFILES) --campaigns win-back \
+		--out $(CAMPAIGNS)
+	$(BIN)/supplytower campaigns explain 1003 win-back --decisions $(CAMPAIGNS)
 	@echo
 	@echo "  report           $(RUN)/report.html"
 	@echo "  metrics          $(RUN)/metrics.json"
@@ -68,6 +76,8 @@ quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export both models o
 	@echo "  forecast         $(FORECAST), $(FORECAST:.parquet=.png)"
 	@echo "  orders           $(PLAN), $(PLAN:.parquet=.html)"
 	@echo "  their worth      $(SIMULATION:.parquet=.html)"
+	@echo "  customers        $(PROFILES)/report.html"
+	@echo "  campaign         $(CAMPAIGNS)"
 	@echo "  TensorBoard      $(VENV)/bin/tensorboard --logdir $(RUNS)"
 
 test: $(INSTALLED) ## run the tests, e.g. make test PYTEST_ARGS='-k layers'
@@ -90,5 +100,6 @@ bench: $(INSTALLED_BENCH) ## measure against peers on this machine
 clean: ## remove the environment, caches and the quickstart's output
 	rm -rf $(VENV) $(DATA) $(RUNS) $(MODELS) $(RECOMMENDATIONS) $(FORECAST) $(FORECAST:.parquet=.png) *.egg-info
 	rm -rf $(PLAN) $(PLAN:.parquet=.html) $(SIMULATION) $(SIMULATION:.parquet=.html)
+	rm -rf $(PROFILES) $(CAMPAIGNS) $(CAMPAIGNS:.parquet=_log)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
