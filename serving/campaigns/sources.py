@@ -87,7 +87,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", type=Path, help="folder written by `supplytower rules mine`, for bought_together")
     parser.add_argument("--consent", type=Path, help="table of who agreed: user_id, channel (or all), consent")
     parser.add_argument("--contacts", type=Path, help="table of what was sent otherwise: user_id, channel, send_at")
-    parser.add_argument("--uplift", type=Path, help="table of factors on the probability: user_id, uplift")
+    parser.add_argument("--uplift", type=Path, help="table written by `supplytower campaigns uplift`")
     parser.add_argument("--at", help="moment of the plan, UTC (default: right after the last event)")
     parser.add_argument("--config", type=Path, help="YAML file of settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
