@@ -21,7 +21,7 @@ from training.confidence import Estimate
 from training.customer_matrix import CustomerMatrix, FloatArray
 from training.randomisation import doubts
 from training.uplift_config import UpliftConfig
-from training.uplift_effect import PERSONAL, arms, average_factor, measure, personal_factors
+from training.uplift_effect import PERSONAL, Measured, arms, average_factor, measure, personal_factors
 from training.uplift_history import Columns, UpliftHistory, feature_columns, read_customers, read_history
 
 WIDE = 120
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--customers", type=Path, help="folder or table of whom to write factors for (default: --profiles, or --table)"
     )
     parser.add_argument("--campaign", help="id of the only campaign that the factors are for (default: all)")
-    parser.add_argument("--force", action="store_true", help="personal factors even if they rank no better than random")
+    parser.add_argument("--force", action="store_true", help="write what the models say in any case")
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
     parser.add_argument("--config", type=Path, help="YAML file of settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
@@ -80,12 +80,13 @@ def _main(argv: Sequence[str] | None) -> int:
     with terminal.console.status("measuring on customers who were held out"):
         measured = measure(features, history.treated, history.outcome, config)
     average = average_factor(history.treated, history.outcome, config.confidence)
-    _print(history, arguments.outcome, average, measured, config)
-    personal = measured[PERSONAL].low > 0
+    _print(history, arguments.outcome, average, measured.qini, config)
+    personal = measured.qini[PERSONAL].low > 0
     factors = np.full(customers.height, average.mean)
     if personal or arguments.force:
         others = matrix.transform(customers)
-        factors = personal_factors(features, history.treated, history.outcome, others, config)
+        trusted = measured if personal else Measured(measured.qini)
+        factors = personal_factors(features, history.treated, history.outcome, others, trusted, config)
     _say(_verdict(average, personal=personal, forced=arguments.force))
     write_table(_table(customers[USER_ID], factors, arguments.campaign), arguments.out)
     low, middle, high = np.quantile(factors, [0.05, 0.5, 0.95])
@@ -147,7 +148,7 @@ def _verdict(average: Estimate, *, personal: bool, forced: bool) -> str:
         return "On customers who were held out, uplift ranks better than random: every customer gets a factor."
     said = "On customers who were held out, uplift does not rank better than random: its interval is not above 0."
     if forced:
-        return f"{said} Every customer gets a factor all the same, as --force says."
+        return f"{said} Every customer gets what the models say all the same: --force."
     doubt = ", which may be none at all" if average.low <= 1 <= average.high else ""
     return f"{said} Everybody gets the average effect{doubt}; for personal factors nevertheless, add --force."
 

@@ -13,7 +13,7 @@ class UpliftConfig:
     learner: Literal["two_models", "class_transformation"] = "two_models"
     """two_models: one for each arm, and their difference; class_transformation: one of whether outcome and arm
     agree."""
-    inverse_penalty: float = 0.1
+    inverse_penalty: float = 0.01
     """Of the logistic regressions, scikit-learn's C: less trusts single features less."""
     held_out: float = 0.5
     """Share of the customers on whom the ranking is measured, by models that have not seen them."""

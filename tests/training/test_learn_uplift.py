@@ -13,7 +13,7 @@ from supplytower import main
 from training.customer_matrix import CustomerMatrix
 from training.randomisation import check_balance, doubts
 from training.uplift_config import UpliftConfig
-from training.uplift_effect import PERSONAL, average_factor, measure, personal_factors
+from training.uplift_effect import PERSONAL, Measured, average_factor, measure, personal_factors, slope
 
 QUICK = ["--set", "resamples=200"]
 
@@ -73,7 +73,7 @@ def test_where_nobody_can_be_told_from_others_all_get_the_average(tmp_path, caps
     assert "does not rank better than random: its interval is not above 0. Everybody gets the average effect;" in said
     assert uplift(tmp_path, None, *OWN, "--force") == 0
     assert pl.read_parquet(tmp_path / "uplift.parquet")["uplift"].n_unique() > 10
-    assert "as --force says" in capsys.readouterr().err
+    assert "gets what the models say all the same: --force" in capsys.readouterr().err
     without = experiment(effect=0.0).with_columns(region=pl.lit("all"))
     assert uplift(tmp_path, without, *OWN) == 0
     assert "the average effect, which may be none at all" in capsys.readouterr().err
@@ -88,8 +88,8 @@ def test_the_ranking_is_believed_as_rarely_by_chance_as_it_should_be():
         age = CustomerMatrix(table, ["age"], "ages").transform(table)
         region = (table["region"] == "north").cast(pl.Float64).to_numpy()[:, None]
         outcome = table["bought"].to_numpy()
-        believed += measure(age, treated, outcome, config)[PERSONAL].low > 0
-        found += measure(region, treated, outcome, config)[PERSONAL].low > 0
+        believed += measure(age, treated, outcome, config).qini[PERSONAL].low > 0
+        found += measure(region, treated, outcome, config).qini[PERSONAL].low > 0
     assert believed <= 3
     assert found >= 38
 
@@ -108,8 +108,27 @@ def test_baselines_near_nothing_do_not_make_factors_of_hundreds():
     x, treated = np.tile([0.0, 1.0], 2000)[:, None], np.repeat([0, 1], 2000)
     outcome = (np.random.default_rng(0).random(4000) < 0.4 * x[:, 0]).astype(np.int64)
     outcome[(x[:, 0] == 0) & (treated == 1)] = np.arange(1000) < 20  # 2 %: twenty chance purchases
-    factors = personal_factors(x, treated, outcome, np.array([[0.0]]), UpliftConfig(inverse_penalty=1e6))
+    factors = personal_factors(x, treated, outcome, np.zeros((1, 1)), Measured({}), UpliftConfig(inverse_penalty=1e6))
     assert factors[0] == pytest.approx(1 + 0.02 / (0.1 * outcome[treated == 0].mean()), rel=0.01)
+
+
+def test_what_models_exaggerate_is_taken_back():
+    # predicted 0.2 apart, 0.1 apart in truth: half of it; less than nothing and more than all are not believed
+    predicted = np.array([0.0, 0.2, 0.0, 0.2])
+    assert slope(predicted, np.array([0.3, 0.4, 0.3, 0.4])) == pytest.approx(0.5)
+    assert slope(predicted, np.array([0.4, 0.3, 0.4, 0.3])) == 0.0
+    assert slope(predicted, np.array([0.0, 1.0, 0.0, 1.0])) == 1.0
+    assert slope(np.ones(4), np.array([0, 1, 0, 1])) == 0.0
+    # forty columns that say nothing and few customers: without the slopes factors would differ by more than they do
+    random = np.random.default_rng(0)
+    features, treated = random.normal(size=(600, 40)), random.integers(0, 2, 600)
+    outcome = (random.random(600) < 0.2 + 0.1 * treated).astype(np.int64)
+    config = UpliftConfig(resamples=1, inverse_penalty=1.0)
+    measured = measure(features, treated, outcome, config)
+    spread = [
+        personal_factors(features, treated, outcome, features, one, config).std() for one in (measured, Measured({}))
+    ]
+    assert spread[0] < 0.5 * spread[1]
 
 
 def test_balance_is_the_t_test_where_there_is_one_feature():
