@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     rules, events = purchases()
     begin = time.perf_counter()
     campaign = Campaign("c", "email", AT.date(), AT.date(), 1.0, cost_per_contact=0.01, offers=BOUGHT_TOGETHER)
-    called = suggestions(rules, situation.items["item_id"], events, AT, [campaign], np.ones((CUSTOMERS, 1), bool))
+    everybody, everything = np.ones((CUSTOMERS, 1), bool), np.ones((1, ITEMS), bool)
+    ids, most = situation.items["item_id"], policy.products_per_customer
+    called = suggestions(rules, ids, events, AT, [campaign], everybody, everything, most)
     assert called is not None
     print(
         f"{RULES:,} rules, {events.height:,} purchases of {CUSTOMERS:,} customers: {called.height:,} offers in "

@@ -26,7 +26,7 @@ from data_pipelines.schema import (
     EventType,
     InputError,
 )
-from serving.campaigns.allocation import BoolArray
+from serving.campaigns.allocation import BoolArray, IntArray
 from serving.campaigns.campaign import Campaign
 from serving.campaigns.tables import positions
 from serving.table_file import read_file, require_columns
@@ -35,7 +35,12 @@ BOUGHT_TOGETHER = "bought_together"
 MINE = "write it with `supplytower rules mine --data DATA --out RULES`"
 LATELY_DAYS = 28
 """Days for which a purchase calls for what goes with it."""
+CUSTOMERS_AT_ONCE = 20_000
+"""Whose purchases are laid out beside all products of the rules: a byte for each pair."""
 RULE = "rule"
+UNKNOWN, NOTHING = -1, -2
+"""An item that the shop does not have, and a place in an antecedent that is not used."""
+CALLED = {"user": pl.Int64, "campaign": pl.Int64, "item": pl.Int64, RULE: pl.Int64}
 NAME = f"{ANTECEDENT}_name"
 
 
@@ -83,6 +88,8 @@ def suggestions(
     at: datetime,
     campaigns: Sequence[Campaign],
     passed: BoolArray,
+    assortment: BoolArray,
+    most: int,
 ) -> pl.DataFrame | None:
     """What rules call for, for everybody whom a campaign may address that goes by them.
 
@@ -93,31 +100,78 @@ def suggestions(
         at: UTC.
         campaigns: in order.
         passed: `[users, campaigns]` pairs worth looking at.
+        assortment: `[campaigns, items]` what may be offered.
+        most: products for a customer and campaign.
 
     Returns:
-        user, item and the number of the best rule, each pair once, the best rules first; None where no campaign asks.
+        user, campaign, item and the number of the best rule, each triple once; None where no campaign asks.
     """
     asking = [number for number, campaign in enumerate(campaigns) if campaign.offers == BOUGHT_TOGETHER]
     if rules is None or not asking:
         return None
-    lately = (pl.col(EVENT_TYPE) == EventType.PURCHASE) & (
-        pl.col(TIMESTAMP) >= pl.lit(at) - pl.duration(days=LATELY_DAYS)
-    )
-    bought = events.filter(lately & pl.lit(pl.Series(passed[:, asking].any(axis=1))).gather("user"))
-    bought = bought.select("user", "item").unique()
-    called = rules.select(
-        pl.col(RULE).cast(pl.Int64),
-        pl.Series("called", positions(rules[CONSEQUENT], items)),
-        pl.col(ANTECEDENT).list.len().alias("needed"),
-        ANTECEDENT,
-    ).explode(ANTECEDENT)
-    parts = called.with_columns(item=positions(called[ANTECEDENT], items)).drop(ANTECEDENT)
-    met = bought.join(parts.filter((pl.col("called") >= 0) & (pl.col("item") >= 0)), on="item").drop("item")
-    several = met.filter(pl.col("needed") > 1).group_by("user", RULE, "called", "needed").len()
-    whole = [met.filter(pl.col("needed") == 1), several.filter(pl.col("len") == pl.col("needed"))]
-    best = pl.concat([some.select("user", pl.col("called").alias("item"), RULE) for some in whole])
-    best = best.group_by("user", "item").agg(pl.col(RULE).min())
-    return best.join(bought, on=["user", "item"], how="anti").sort(RULE, "user", "item")
+    lately = pl.col(TIMESTAMP) >= pl.lit(at) - pl.duration(days=LATELY_DAYS)
+    bought = events.filter(lately & (pl.col(EVENT_TYPE) == EventType.PURCHASE)).select("user", "item")
+    needs, gives = _numbered(rules, items)
+    found = [pl.DataFrame(schema=CALLED)]
+    for number in asking:
+        usable = np.flatnonzero((needs != UNKNOWN).all(axis=1) & (gives >= 0))
+        usable = usable[assortment[number, gives[usable]]]
+        users = np.flatnonzero(passed[:, number])
+        for start in range(0, len(users), CUSTOMERS_AT_ONCE):
+            some = users[start : start + CUSTOMERS_AT_ONCE]
+            row = positions(bought["user"], pl.Series(some))
+            pairs = row[row >= 0], bought["item"].to_numpy()[row >= 0]
+            who, rule = _speaking(needs[usable], gives[usable], pairs, (len(some), len(items)), most)
+            rule = usable[rule]
+            columns = {"user": some[who], "campaign": np.full(len(who), number), "item": gives[rule], RULE: rule}
+            found.append(pl.DataFrame(columns, schema_overrides=CALLED))
+    return pl.concat(found)
+
+
+def _numbered(rules: pl.DataFrame, items: pl.Series) -> tuple[IntArray, IntArray]:
+    """Item numbers of antecedents `[rules, longest]`, padded with `NOTHING`, and of consequents `[rules]`."""
+    longest = int(rules[ANTECEDENT].list.len().max())  # type: ignore[arg-type]
+    parts = [rules[ANTECEDENT].list.get(place, null_on_oob=True) for place in range(longest)]
+    needs = [np.where(part.is_null(), NOTHING, positions(part, items)) for part in parts]
+    return np.stack(needs, axis=1), positions(rules[CONSEQUENT], items)
+
+
+def _speaking(
+    needs: IntArray, gives: IntArray, bought: tuple[IntArray, IntArray], shape: tuple[int, int], most: int
+) -> tuple[IntArray, IntArray]:
+    """Which rules speak to which customers: rule by rule, the best first, each for all customers at once.
+
+    Joining rules with purchases instead takes a hundred times as many rows as offers come of it in a small assortment.
+
+    Args:
+        needs: `[rules, longest]` of antecedents, padded with `NOTHING`.
+        gives: `[rules]` of consequents.
+        bought: customers and items, pair by pair.
+        shape: customers and items that there are.
+        most: rules for a customer.
+
+    Returns:
+        Customers and rules, pair by pair.
+    """
+    customers, items = shape
+    things, place = np.unique(np.concatenate([needs.ravel(), gives]), return_inverse=True)
+    place_of = np.full(items, -1)
+    place_of[things[things >= 0]] = np.flatnonzero(things >= 0)
+    held = np.zeros((len(things), customers), bool)
+    held[things == NOTHING] = True
+    row, thing = bought[0], place_of[bought[1]]
+    held[thing[thing >= 0], row[thing >= 0]] = True
+    needs, gives = place[: needs.size].reshape(needs.shape), place[needs.size :]
+    settled, left, open_ = held.copy(), np.full(customers, most), np.full(customers, most > 0)
+    found = []
+    for needed, given in zip(needs, gives, strict=True):
+        who = np.flatnonzero(held[needed].all(axis=0) & ~settled[given] & open_)
+        settled[given, who] = True
+        left[who] -= 1
+        open_[who] = left[who] > 0
+        found.append(who)
+    counts = [len(who) for who in found]
+    return np.concatenate([np.zeros(0, np.int64), *found]), np.repeat(np.arange(len(gives)), counts)
 
 
 def with_rules(offers: pl.DataFrame, called: pl.DataFrame | None, campaigns: Sequence[Campaign]) -> pl.DataFrame:
@@ -131,9 +185,8 @@ def with_rules(offers: pl.DataFrame, called: pl.DataFrame | None, campaigns: Seq
     if called is None:
         return offers
     by_rules = pl.Series(np.array([campaign.offers == BOUGHT_TOGETHER for campaign in campaigns], bool))
-    goes_by = pl.lit(by_rules).gather("campaign")
-    joined = offers.join(called, on=["user", "item"], how="left", maintain_order="left")
-    return joined.filter(~goes_by | pl.col(RULE).is_not_null()).with_columns(pl.when(goes_by).then(RULE).alias(RULE))
+    joined = offers.join(called, on=["user", "campaign", "item"], how="left", maintain_order="left")
+    return joined.filter(~pl.lit(by_rules).gather("campaign") | pl.col(RULE).is_not_null())
 
 
 def told(offers: pl.DataFrame, rules: pl.DataFrame | None) -> list[pl.Series]:

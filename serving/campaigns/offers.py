@@ -97,7 +97,7 @@ def candidates(
         policy: how many products are considered.
         passed: `[users, campaigns]` pairs worth looking at.
         assortment: `[campaigns, items]` what may be offered.
-        called: what rules call for, the best first: user and item.
+        called: what rules call for: user, campaign and item.
 
     Returns:
         user, campaign, item, each triple once.
@@ -107,11 +107,16 @@ def candidates(
     popular = bought.filter(recent).group_by("item").len().sort("len", "item", descending=[True, False])
     taken = bought.group_by("user", "item").len().sort("len", "user", "item", descending=[True, False, False])
     reminded = reminders(events, at) if any(one.offers == "reminder" for one in campaigns) else None
-    found = [pl.DataFrame(schema={name: OFFER[name] for name in ("user", "campaign", "item")})]
+    triple = ("user", "campaign", "item")
+    found = [pl.DataFrame(schema={name: OFFER[name] for name in triple})]
+    if called is not None:
+        found.append(called.select(triple))
     for number, campaign in enumerate(campaigns):
         users, mine = np.flatnonzero(passed[:, number]), assortment[number]
-        if (source := {"reminder": reminded, BOUGHT_TOGETHER: called}.get(campaign.offers)) is not None:
-            own = _of(source, passed[:, number], mine)
+        if campaign.offers == BOUGHT_TOGETHER:
+            continue
+        if campaign.offers == "reminder" and reminded is not None:
+            own = _of(reminded, passed[:, number], mine)
         else:
             own = _of(taken, passed[:, number], mine)
             best = popular.filter(pl.Series(mine[popular["item"].to_numpy()]))["item"].to_numpy()
@@ -121,7 +126,7 @@ def candidates(
             found.append(_offers(np.repeat(users, len(best)), number, np.tile(best, len(users))))
         own = own.filter(pl.int_range(pl.len()).over("user") < policy.products_per_customer)
         found.append(_offers(own["user"].to_numpy(), number, own["item"].to_numpy()))
-    return pl.concat(found).unique().sort("user", "campaign", "item")
+    return pl.concat(found).unique().sort(triple)
 
 
 def reminders(events: pl.DataFrame, at: datetime) -> pl.DataFrame:

@@ -210,7 +210,8 @@ def find_offers(
     """Offers with their probabilities, from a table of scores or from the model."""
     passed = np.asarray(screening.reason == Reason.CHOSEN, bool)
     events, campaigns = sources.numbered_events(), situation.campaigns
-    called = suggestions(sources.rules, sources.items[ITEM_ID], events, sources.at, campaigns, passed)
+    most = policy.products_per_customer if sources.scores is None else sources.items.height
+    called = suggestions(sources.rules, sources.items[ITEM_ID], events, sources.at, campaigns, passed, assortment, most)
     if sources.scores is not None:
         scored = scored_offers(sources.scores, situation.users, sources.items, passed, assortment)
         return with_rules(scored, called, campaigns)

@@ -1,6 +1,7 @@
 """Offers that rules call for, on a toy kitchen and beside what the definition says, one customer at a time."""
 
 from datetime import date, datetime, timedelta
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.schema import InputError
+from serving.campaigns import bought_together
 from serving.campaigns.bought_together import read_rules, suggestions, told, with_rules
 from serving.campaigns.campaign import Campaign
 
@@ -45,10 +47,11 @@ def bought(*rows: tuple[int, int, float]) -> pl.DataFrame:
     return pl.DataFrame(events, schema=schema, orient="row")
 
 
-def called(rules, events, users: int = 4, passed=None) -> list[tuple[int, str, float]]:
-    passed = np.ones((users, 1), bool) if passed is None else passed
-    found = suggestions(rules, ITEMS, events, AT, [campaign("bought_together")], passed)
-    return [(user, ITEMS[item], rules["confidence"][rule]) for user, item, rule in found.iter_rows()]
+def called(rules, events, passed=None, assortment=None, most: int = 9) -> list[tuple[int, str, float]]:
+    passed = np.ones((4, 1), bool) if passed is None else passed
+    assortment = np.ones((1, len(ITEMS)), bool) if assortment is None else assortment
+    found = suggestions(rules, ITEMS, events, AT, [campaign("bought_together")], passed, assortment, most)
+    return [(user, ITEMS[item], rules["confidence"][rule]) for user, _, item, rule in found.iter_rows()]
 
 
 def test_a_kitchen(tmp_path):
@@ -64,6 +67,10 @@ def test_a_kitchen(tmp_path):
     ]
     only_last = np.array([[False], [False], [False], [True]])
     assert [user for user, *_ in called(rules, events, passed=only_last)] == [3, 3]
+    no_sauce = np.array([[True, False, True, True]])
+    assert called(rules, events, assortment=no_sauce) == [(0, "cheese", 0.6), (2, "cheese", 0.2), (3, "cheese", 0.2)]
+    assert called(rules, events, most=1) == [(0, "cheese", 0.6), (3, "sauce", 0.5), (2, "cheese", 0.2)]
+    assert called(rules, events, most=0) == []
     views = events.with_columns(event_type=pl.lit("view"))
     assert called(rules, views) == []
     assert called(rules, events.clear()) == []
@@ -71,7 +78,8 @@ def test_a_kitchen(tmp_path):
 
 def test_without_a_campaign_that_asks_nothing_is_looked_up(tmp_path):
     rules = read_rules(write(tmp_path, KITCHEN))
-    assert suggestions(rules, ITEMS, bought((0, 0, 1)), AT, [campaign("catalogue")], np.ones((1, 1), bool)) is None
+    one, all_ = np.ones((1, 1), bool), np.ones((1, len(ITEMS)), bool)
+    assert suggestions(rules, ITEMS, bought((0, 0, 1)), AT, [campaign("catalogue")], one, all_, 9) is None
     offers = pl.DataFrame({"user": [0], "campaign": [0], "item": [1], "probability": [0.5]})
     assert with_rules(offers, None, [campaign("catalogue")]).equals(offers)
     assert [column.to_list() for column in told(offers, rules)] == [[None]] * 3
@@ -80,7 +88,8 @@ def test_without_a_campaign_that_asks_nothing_is_looked_up(tmp_path):
 def test_offers_tell_their_rule(tmp_path):
     rules = read_rules(write(tmp_path, KITCHEN))
     campaigns = [campaign("catalogue"), campaign("bought_together")]
-    found = suggestions(rules, ITEMS, bought((0, 0, 1)), AT, campaigns, np.ones((1, 2), bool))
+    both, all_ = np.ones((1, 2), bool), np.ones((2, len(ITEMS)), bool)
+    found = suggestions(rules, ITEMS, bought((0, 0, 1)), AT, campaigns, both, all_, 9)
     offers = pl.DataFrame({"user": [0, 0, 0], "campaign": [0, 1, 1], "item": [1, 1, 2], "probability": 0.5})
     kept = with_rules(offers, found, campaigns)
     assert kept.select("campaign", "item").rows() == [(0, 1), (1, 1)]  # no rule calls for wine
@@ -107,7 +116,8 @@ def test_as_by_definition(tmp_path_factory, sides, purchases):
         for number, (needed, gives) in enumerate(sides):  # the first are the best
             if needed <= lately and gives not in lately:
                 expected.setdefault((user, ITEMS[gives]), 1 / (2 + number))
-    found = {(user, item): confidence for user, item, confidence in called(rules, bought(*purchases))}
+    with patch.object(bought_together, "CUSTOMERS_AT_ONCE", 3):  # so that four are two lots
+        found = {(user, item): confidence for user, item, confidence in called(rules, bought(*purchases))}
     assert found == expected
 
 
