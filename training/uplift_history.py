@@ -11,7 +11,7 @@ import polars as pl
 
 from data_pipelines.schema import SEGMENT_ID, USER_ID, InputError
 from serving.experiments.unit_table import UnitTable, check_units, read_frame
-from serving.table_file import read_file, with_ids
+from serving.table_file import read_file, require_columns, with_ids
 from training.customer_matrix import is_feature
 from training.profile_folder import PROFILES
 
@@ -128,8 +128,7 @@ def read_customers(path: Path) -> pl.DataFrame:
     """
     file = path / PROFILES if path.is_dir() else path
     table = read_file(file, [USER_ID], "see `supplytower profile build --help`", infer_schema_length=None)
-    if USER_ID not in table.columns:
-        raise InputError(f"{file}: no column {USER_ID!r}; it has {', '.join(table.columns)}")
+    require_columns(table, (USER_ID,), file)
     table = with_ids(table, USER_ID, file)
     if (twice := table[USER_ID].filter(table[USER_ID].is_duplicated())).len():
         raise InputError(f"{file}: {USER_ID} {twice[0]!r} is there twice; keep one row for each customer")
@@ -162,6 +161,8 @@ def _arms(there: list[str], columns: Columns, source: str) -> tuple[str, str | N
             f"{source}: no control group: {columns.variant} holds {', '.join(there)}; name the customers who were left "
             "alone with --control"
         )
+    if columns.treatment == control:
+        raise InputError(f"--treatment {control}: is the control; name the arm that was contacted")
     others = [name for name in there if name != control]
     if columns.treatment is None and len(others) > 1:
         raise InputError(f"{source}: {columns.variant} holds {', '.join(others)}; say which with --treatment")
