@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, Command] = {
     "profile report": Command("training.report_profiles", "write a page with the plots of every segment"),
     "campaigns plan": Command("serving.campaigns.plan", "say who gets which campaign today, and why; write a table"),
     "campaigns explain": Command("serving.campaigns.explain", "say why a customer got a campaign, or did not"),
+    "campaigns uplift": Command("training.learn_uplift", "learn from an experiment whom a contact moves"),
     "campaigns simulate": Command(
         "training.simulate_campaigns", "replay past campaigns: do those who answer come first?"
     ),
@@ -120,6 +121,7 @@ to customers:
 to campaigns:
   supplytower campaigns plan --models build/models --data build/data --campaigns win-back --out build/decisions.parquet
   supplytower campaigns explain 1234 win-back --decisions build/decisions.parquet
+  supplytower campaigns uplift --table test.parquet --outcome bought --profiles build/profiles --out build/uplift.csv
   supplytower campaigns simulate --data build/data --out build/campaigns
 
 `supplytower COMMAND --help` shows the options of a command, with examples; `supplytower --version` the version."""

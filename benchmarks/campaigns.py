@@ -3,7 +3,8 @@
     python -m benchmarks.campaigns
 
 Each customer may get one of ten campaigns, each of which has three products to offer; half of the customers were
-addressed before, budgets pay for two thirds of them, and a stock plan keeps a fifth of the products back.
+addressed before, budgets pay for two thirds of them, and a stock plan keeps a fifth of the products back. Besides, what
+thousands of rules call for is looked up for all customers, each of whom bought forty products lately.
 """
 
 import resource
@@ -18,6 +19,7 @@ import polars as pl
 
 from data_pipelines import console as terminal
 from serving.campaigns.audit_log import AuditLog
+from serving.campaigns.bought_together import BOUGHT_TOGETHER, suggestions
 from serving.campaigns.campaign import Campaign
 from serving.campaigns.caps import CONTACTS, History
 from serving.campaigns.decide import Outcome, decide
@@ -28,6 +30,7 @@ from serving.campaigns.situation import OFFER, Situation
 from serving.campaigns.stock_limits import with_stock
 
 CUSTOMERS, CAMPAIGNS, OFFERS, ITEMS = 100_000, 10, 3, 2_000
+RULES, BOUGHT = 6_000, 40
 CHANNELS = ("email", "push", "sms")
 AT = datetime(2018, 1, 1, 12)
 
@@ -54,6 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{table.height:,} decisions on {offers.height:,} offers: tests {screened - begin:.1f} s, offers and budgets "
         f"{decided - screened:.1f} s, reasons and log {written - decided:.1f} s, together {written - begin:.1f} s; "
         f"peak {peak:.1f} GB; {outcome.allocation.chosen.sum():,} contacts, gap {outcome.allocation.gap:.2%}"
+    )
+    rules, events = purchases()
+    begin = time.perf_counter()
+    campaign = Campaign("c", "email", AT.date(), AT.date(), 1.0, cost_per_contact=0.01, offers=BOUGHT_TOGETHER)
+    everybody, everything = np.ones((CUSTOMERS, 1), bool), np.ones((1, ITEMS), bool)
+    ids, most = situation.items["item_id"], policy.products_per_customer
+    called = suggestions(rules, ids, events, AT, [campaign], everybody, everything, most)
+    assert called is not None
+    print(
+        f"{RULES:,} rules, {events.height:,} purchases of {CUSTOMERS:,} customers: {called.height:,} offers in "
+        f"{time.perf_counter() - begin:.1f} s"
     )
     return 0
 
@@ -128,6 +142,31 @@ def shop() -> tuple[Situation, pl.DataFrame, Policy]:
         schema_overrides=OFFER,
     )
     return situation, offers, Policy()
+
+
+def purchases() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rules of two or three products and what customers bought, both more often of what is popular."""
+    generator = np.random.default_rng(1)
+    popular = np.arange(1, ITEMS + 1) ** -0.8
+    drawn = generator.choice(ITEMS, (RULES, 3), p=popular / popular.sum()).astype(str)
+    names = np.char.add("item", drawn)
+    sizes = generator.choice([1, 2], RULES, p=[0.6, 0.4])
+    rules = pl.DataFrame(
+        {
+            "rule": np.arange(RULES, dtype=np.uint32),
+            "antecedent": [list(dict.fromkeys(row[:size])) for row, size in zip(names.tolist(), sizes, strict=True)],
+            "consequent": names[:, 2],
+        }
+    )
+    events = pl.DataFrame(
+        {
+            "user": np.repeat(np.arange(CUSTOMERS), BOUGHT),
+            "item": generator.choice(ITEMS, CUSTOMERS * BOUGHT, p=popular / popular.sum()),
+            "event_type": "purchase",
+            "timestamp": AT - timedelta(days=1),
+        }
+    )
+    return rules, events
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ data_pipelines.schema  ◄── models         never TensorFlow: the same layer
                        ◄── data_pipelines  TensorFlow in datasets.py and demand_windows.py
                        ◄── serving         knows a model only as an exported artefact; commands and files as elsewhere;
                                            TensorFlow in the local model server and the gRPC transport only
-data_pipelines, models, and of serving what exporters and servers agree on ◄── training
+data_pipelines, models, and of serving what exporters and servers agree on and what reads experiments ◄── training
 """
 
 import ast
@@ -22,6 +22,8 @@ EXPORTS = ("serving.fresh_process", "serving.model_versions", "serving.promotion
 """Of serving: what exporters and servers must agree on."""
 SERVERS = ("serving.connections", "serving.event_loop_thread")
 """Of serving: what the model server has in common with the gateway and the client."""
+UNITS = ("serving.experiments.sample_ratio", "serving.experiments.unit_table", "serving.table_file")
+"""Of serving: how tables of customers are read and checked, for those who learn from experiments."""
 COMMON = tuple(f"data_pipelines.{name}" for name in SHARED)
 PROJECT = (*FOLDERS, "supplytower", "benchmarks", "notebooks", "tests")
 
@@ -43,7 +45,7 @@ LAYERS = (
     Layer("data_pipelines.demand_windows", ("data_pipelines",), tensorflow=True),
     Layer("data_pipelines", ("data_pipelines",)),
     Layer("models", ("data_pipelines.schema", "models")),
-    Layer("training", ("data_pipelines", "models", "training", *EXPORTS), tensorflow=True),
+    Layer("training", ("data_pipelines", "models", "training", *EXPORTS, *UNITS), tensorflow=True),
     Layer("serving.model_versions", ("data_pipelines.atomic", "data_pipelines.schema"), tensorflow=True),
     Layer(
         "serving.model_server",

@@ -51,9 +51,10 @@ class Campaign:
     """Categories whose items may be offered; with products, either will do."""
     items: str = ""
     """A condition on the items besides, e.g. `department == "GROCERY" and price < 5` or `overstocked`."""
-    offers: Literal["catalogue", "reminder"] = "catalogue"
+    offers: Literal["catalogue", "reminder", "bought_together"] = "catalogue"
     """catalogue: what is popular and what the customer takes; reminder: what was put into the cart or viewed and not
-    bought, or where the log has no such events, what the customer buys regularly and would by now."""
+    bought, or where the log has no such events, what the customer buys regularly and would by now;
+    bought_together: by the rules of --rules, what goes with what the customer bought lately and was not among it."""
     creative: str = ""
     """What is shown: the name of a text, picture or template of the shop."""
     cost_per_contact: float | None = None

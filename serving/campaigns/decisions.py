@@ -10,12 +10,15 @@ import numpy.typing as npt
 import polars as pl
 
 from data_pipelines.schema import (
+    ANTECEDENT,
     CAMPAIGN_ID,
     CHANNEL,
+    CONFIDENCE,
     COST,
     DECIDED,
     DECISION_ID,
     ITEM_ID,
+    LIFT,
     OVERSTOCKED,
     SEND_AT,
     STOCKOUT_PROBABILITY,
@@ -23,6 +26,7 @@ from data_pipelines.schema import (
     USER_ID,
     VALUE,
 )
+from serving.campaigns.bought_together import told
 from serving.campaigns.decide import Outcome, offered
 from serving.campaigns.policy import Policy
 from serving.campaigns.situation import Reason, Situation
@@ -92,6 +96,7 @@ def to_table(situation: Situation, outcome: Outcome, policy: Policy) -> pl.DataF
         STOCKOUT_PROBABILITY,
         OVERSTOCKED,
         "offers",
+        *told(outcome.offer, situation.rules),
     )
     chosen, ids = pl.col("code") == int(Reason.CHOSEN), [one.id for one in situation.campaigns]
     table = pairs.join(best, on=["user", "campaign"], how="left", maintain_order="left").with_columns(
@@ -126,6 +131,9 @@ def to_table(situation: Situation, outcome: Outcome, policy: Policy) -> pl.DataF
         "reason",
         _sentence().alias("reasons"),
         "offers",
+        ANTECEDENT,
+        CONFIDENCE,
+        LIFT,
         "probability",
         UPLIFT,
         "worth",

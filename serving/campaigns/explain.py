@@ -9,12 +9,15 @@ from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.schema import (
+    ANTECEDENT,
     CAMPAIGN_ID,
     CHANNEL,
+    CONFIDENCE,
     COST,
     DECIDED,
     DECISION_ID,
     ITEM_ID,
+    LIFT,
     SEND_AT,
     STOCKOUT_PROBABILITY,
     UPLIFT,
@@ -72,7 +75,7 @@ def find(decisions: Path, user: str, campaign: str) -> pl.DataFrame:
 def tests(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Every test of a decision up to the one that said no: its name, what it found, and whether it passed."""
     weighed = row[VALUE] is not None
-    offer = f"{row[ITEM_ID]}, the best of {row['offers']:,}" if weighed else ""
+    offer = f"{row[ITEM_ID]}, the best of {row['offers']:,}{_rule(row)}" if weighed else ""
     sell_out = row[STOCKOUT_PROBABILITY]
     said: dict[Reason, tuple[str, str]] = {
         Reason.AUDIENCE: ("in the audience", ""),
@@ -110,6 +113,13 @@ def _sum(row: dict[str, Any]) -> str:
     parts = f"{row['probability']:.4f} probability × {row[UPLIFT]:g} uplift × {row['worth']:.2f} worth of a sale"
     bonus = ", overstocked" if row["overstocked"] else ""
     return f"{row[VALUE]:.4f} = {parts} × {row['freshness']:.2f} freshness - {row[COST]:g} cost{bonus}"
+
+
+def _rule(row: dict[str, Any]) -> str:
+    """Why this product, where a rule called for it."""
+    if row.get(ANTECEDENT) is None:
+        return ""
+    return f"; goes with {row[ANTECEDENT]}: confidence {row[CONFIDENCE]:.0%}, lift {row[LIFT]:.1f}"
 
 
 def _show(row: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 For everybody what sells best of the campaign's products, and what the customer took most often of them. A reminder is
 about what the customer left in the cart or looked at and did not buy since; where the log has purchases only, about
 what the customer buys regularly and would by now: more time has passed since the last purchase than usually does.
+What goes with what the customer bought is `bought_together`'s.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import polars as pl
 from data_pipelines.schema import EVENT_TYPE, ITEM_ID, STOCKOUT_PROBABILITY, TIMESTAMP, USER_ID, EventType, InputError
 from serving.campaigns.allocation import BoolArray, IntArray
 from serving.campaigns.audience import matches, suggestion
+from serving.campaigns.bought_together import BOUGHT_TOGETHER
 from serving.campaigns.campaign import Campaign
 from serving.campaigns.customers import CATEGORY
 from serving.campaigns.policy import Policy
@@ -84,6 +86,7 @@ def candidates(
     policy: Policy,
     passed: BoolArray,
     assortment: BoolArray,
+    called: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Offers to be scored.
 
@@ -94,6 +97,7 @@ def candidates(
         policy: how many products are considered.
         passed: `[users, campaigns]` pairs worth looking at.
         assortment: `[campaigns, items]` what may be offered.
+        called: what rules call for: user, campaign and item.
 
     Returns:
         user, campaign, item, each triple once.
@@ -103,9 +107,14 @@ def candidates(
     popular = bought.filter(recent).group_by("item").len().sort("len", "item", descending=[True, False])
     taken = bought.group_by("user", "item").len().sort("len", "user", "item", descending=[True, False, False])
     reminded = reminders(events, at) if any(one.offers == "reminder" for one in campaigns) else None
-    found = [pl.DataFrame(schema={name: OFFER[name] for name in ("user", "campaign", "item")})]
+    triple = ("user", "campaign", "item")
+    found = [pl.DataFrame(schema={name: OFFER[name] for name in triple})]
+    if called is not None:
+        found.append(called.select(triple))
     for number, campaign in enumerate(campaigns):
         users, mine = np.flatnonzero(passed[:, number]), assortment[number]
+        if campaign.offers == BOUGHT_TOGETHER:
+            continue
         if campaign.offers == "reminder" and reminded is not None:
             own = _of(reminded, passed[:, number], mine)
         else:
@@ -117,7 +126,7 @@ def candidates(
             found.append(_offers(np.repeat(users, len(best)), number, np.tile(best, len(users))))
         own = own.filter(pl.int_range(pl.len()).over("user") < policy.products_per_customer)
         found.append(_offers(own["user"].to_numpy(), number, own["item"].to_numpy()))
-    return pl.concat(found).unique().sort("user", "campaign", "item")
+    return pl.concat(found).unique().sort(triple)
 
 
 def reminders(events: pl.DataFrame, at: datetime) -> pl.DataFrame:

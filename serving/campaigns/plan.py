@@ -20,6 +20,7 @@ from data_pipelines.schema import CAMPAIGN_ID, COST, DECIDED, ITEM_ID, TIME_ZONE
 from serving.campaigns.allocation import BoolArray, FloatArray
 from serving.campaigns.audience import matches
 from serving.campaigns.audit_log import AuditLog, default_folder
+from serving.campaigns.bought_together import require_rules, suggestions, with_rules
 from serving.campaigns.campaign import TEMPLATES, Campaign, read_campaigns
 from serving.campaigns.caps import History, Times
 from serving.campaigns.consent import allowed
@@ -54,6 +55,8 @@ def _main(argv: Sequence[str] | None) -> int:
             "      --out decisions.parquet",
             "supplytower campaigns plan --models build/models --data build/data --campaigns spring.yaml fall.yaml \\\n"
             "      --profiles build/profiles --stock-plan build/plan.parquet --consent consent.csv --out today.parquet",
+            "supplytower campaigns plan --models build/models --data build/data --campaigns cross-sell \\\n"
+            "      --rules build/rules --out decisions.parquet",
             "supplytower campaigns plan --scores scores.parquet --data build/data --campaigns spring.yaml \\\n"
             '      --set "caps=[email 1 per 3 days, all 1 per 1 day]" --out today.parquet',
         ],
@@ -67,6 +70,7 @@ def _main(argv: Sequence[str] | None) -> int:
     require_apart(arguments, written=("out",), read=("scores", "stock_plan", "consent", "contacts", "uplift", "config"))
     policy = resolve(Policy, file=arguments.config, overrides=arguments.set)
     campaigns = read_campaigns(arguments.campaigns)
+    require_rules(arguments.rules, campaigns)
     sources = load(arguments, policy)
     log = AuditLog(arguments.log or default_folder(arguments.out))
     with log.locked():
@@ -174,6 +178,7 @@ def find_situation(sources: Sources, policy: Policy, campaigns: list[Campaign], 
         uplift_of(sources.uplift, users, campaigns),
         sources.items,
         sources.items[CATEGORY].fill_null("").rank("dense").cast(pl.Int64).to_numpy(),
+        sources.rules,
     )
 
 
@@ -204,10 +209,13 @@ def find_offers(
 ) -> pl.DataFrame:
     """Offers with their probabilities, from a table of scores or from the model."""
     passed = np.asarray(screening.reason == Reason.CHOSEN, bool)
+    events, campaigns = sources.numbered_events(), situation.campaigns
+    most = policy.products_per_customer if sources.scores is None else sources.items.height
+    called = suggestions(sources.rules, sources.items[ITEM_ID], events, sources.at, campaigns, passed, assortment, most)
     if sources.scores is not None:
-        return scored_offers(sources.scores, situation.users, sources.items, passed, assortment)
-    events = sources.numbered_events()
-    found = candidates(events, sources.at, situation.campaigns, policy, passed, assortment)
+        scored = scored_offers(sources.scores, situation.users, sources.items, passed, assortment)
+        return with_rules(scored, called, campaigns)
+    found = candidates(events, sources.at, campaigns, policy, passed, assortment, called)
     pairs = found.select("user", "item").unique().sort("user", "item")
     questions = Questions(situation.users, sources.items[ITEM_ID], events, pairs, sources.at)
     probability: FloatArray
@@ -217,8 +225,10 @@ def find_offers(
         probability = ask_server(arguments.model_server, arguments.version, questions)
     else:
         probability = ask_models(arguments.models, arguments.version, questions)
-    scored = pairs.with_columns(probability=probability)
-    return found.join(scored, on=["user", "item"], how="left", maintain_order="left")
+    scored = found.join(
+        pairs.with_columns(probability=probability), on=["user", "item"], how="left", maintain_order="left"
+    )
+    return with_rules(scored, called, campaigns)
 
 
 def _mention_resting(campaigns: list[Campaign], running: list[Campaign], day: date) -> None:

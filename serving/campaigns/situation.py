@@ -53,6 +53,7 @@ class Situation:
         uplift: `[users, campaigns]`.
         items: item_id, price, category and what the stock plan says.
         category: `[items]` number of each item's category.
+        rules: that offers may be owed to.
     """
 
     day: date
@@ -67,6 +68,7 @@ class Situation:
     uplift: FloatArray
     items: pl.DataFrame
     category: IntArray
+    rules: pl.DataFrame | None = None
 
     @property
     def channel(self) -> IntArray:

@@ -10,6 +10,7 @@ import polars as pl
 from data_pipelines import console as terminal
 from data_pipelines.schema import (
     CAMPAIGN_ID,
+    CONSEQUENT,
     EVENT_TYPE,
     EVENTS,
     ITEM_ID,
@@ -24,6 +25,7 @@ from data_pipelines.schema import (
     USERS,
     InputError,
 )
+from serving.campaigns.bought_together import read_rules
 from serving.campaigns.caps import no_contacts, read_contacts
 from serving.campaigns.consent import read_consent
 from serving.campaigns.customers import derive_profiles, join_customers, read_profiles, with_category
@@ -47,6 +49,7 @@ class Sources:
         contacts: what was sent by other means.
         uplift: factors on the probability; None if there was no experiment.
         scores: probabilities; None if the model is to be asked.
+        rules: what is bought together; None if not given.
     """
 
     at: datetime
@@ -57,6 +60,7 @@ class Sources:
     contacts: pl.DataFrame
     uplift: pl.DataFrame | None
     scores: pl.DataFrame | None
+    rules: pl.DataFrame | None = None
 
     def numbered_events(self) -> pl.DataFrame:
         """Events with `user` and `item` as row numbers of customers and items, sorted by user and time."""
@@ -80,9 +84,10 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--profiles", type=Path, help="folder or table written by `supplytower profile build`")
     parser.add_argument("--stock-plan", type=Path, help="table written by `supplytower inventory plan`")
+    parser.add_argument("--rules", type=Path, help="folder written by `supplytower rules mine`, for bought_together")
     parser.add_argument("--consent", type=Path, help="table of who agreed: user_id, channel (or all), consent")
     parser.add_argument("--contacts", type=Path, help="table of what was sent otherwise: user_id, channel, send_at")
-    parser.add_argument("--uplift", type=Path, help="table of factors on the probability: user_id, uplift")
+    parser.add_argument("--uplift", type=Path, help="table written by `supplytower campaigns uplift`")
     parser.add_argument("--at", help="moment of the plan, UTC (default: right after the last event)")
     parser.add_argument("--config", type=Path, help="YAML file of settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
@@ -121,6 +126,9 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
             raise InputError(
                 f"--stock-plan {arguments.stock_plan}: has none of the items of {data}; plan with this data"
             )
+        rules = None if arguments.rules is None else read_rules(arguments.rules)
+        if rules is not None and not rules[CONSEQUENT].is_in(items[ITEM_ID].implode()).any():
+            raise InputError(f"--rules {arguments.rules}: are about none of the items of {data}; mine this data")
         sources = Sources(
             at,
             customers,
@@ -130,6 +138,7 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
             no_contacts() if arguments.contacts is None else read_contacts(arguments.contacts),
             None if arguments.uplift is None else read_uplift(arguments.uplift),
             None if arguments.scores is None else read_scores(arguments.scores),
+            rules,
         )
     _mention_missing(sources, policy)
     return sources

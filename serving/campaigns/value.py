@@ -52,7 +52,8 @@ def uplift_of(table: pl.DataFrame | None, users: pl.Series, campaigns: Sequence[
     if table is None:
         return found
     row, value = positions(table[USER_ID], users), table[UPLIFT].to_numpy()
-    named = table[CAMPAIGN_ID] if CAMPAIGN_ID in table.columns else pl.Series([None]).new_from_index(0, table.height)
+    nobody = pl.Series([None], dtype=pl.String).new_from_index(0, table.height)
+    named = table[CAMPAIGN_ID] if CAMPAIGN_ID in table.columns else nobody
     for general in (True, False):  # what is said of a campaign counts more
         for column, campaign in enumerate(campaigns):
             about = (named.is_null() if general else (named == campaign.id).fill_null(False)).to_numpy() & (row >= 0)

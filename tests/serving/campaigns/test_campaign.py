@@ -90,7 +90,7 @@ def test_files_that_hold_no_campaigns(tmp_path):
 def test_every_template_can_be_read_by_its_name():
     names = [path.stem for path in TEMPLATES.glob("*.yaml")]
     assert {campaign.id for campaign in read_campaigns([Path(name) for name in names])} == set(names)
-    assert {"welcome", "holiday", "win-back", "loyalty", "clearance", "reminder"} == set(names)
+    assert {"welcome", "holiday", "win-back", "loyalty", "clearance", "reminder", "cross-sell"} == set(names)
 
 
 def test_pacing_spends_the_budget_over_the_flight():

@@ -44,6 +44,7 @@ def shop(tmp_path):
     ).write_parquet(data / "items.parquet")
     pl.DataFrame({"user_id": [f"u{user}" for user in range(10)]}).write_parquet(data / "users.parquet")
     scores(tmp_path)
+    rules(tmp_path / "rules")
     (tmp_path / "spring.yaml").write_text(CAMPAIGN)
     return tmp_path
 
@@ -53,6 +54,16 @@ def scores(folder, factor: float = 1.0) -> None:
     rows = [(f"u{u}", item, factor * u / 10 / (1 + (item == "beef"))) for u in range(10) for item in ("milk", "beef")]
     pl.DataFrame(rows, schema=["user_id", "item_id", "probability"], orient="row").write_parquet(
         folder / "scores.parquet"
+    )
+
+
+def rules(folder) -> None:
+    """{milk} → {beef} and {beef} → {milk}, and one between categories, as `rules mine` writes them."""
+    sides = {"level": ["item", "item", "category"], "antecedent": [["milk"], ["beef"], ["BEEF"]]}
+    named = {"antecedent_name": ["MILK, 1 GAL", "BEEF", "BEEF"], "consequent": [["beef"], ["milk"], ["CHEESE"]]}
+    folder.mkdir()
+    pl.DataFrame(sides | named | {"confidence": [0.4, 0.2, 0.9], "lift": [2.5, 2.5, 9.0]}).write_parquet(
+        folder / "rules.parquet"
     )
 
 
@@ -237,7 +248,7 @@ def test_every_customer_can_be_told_why(shop, capsys):
 @pytest.mark.parametrize("out", ["out.parquet", "out.csv"])
 def test_all_templates_run_as_they_are(shop, out, capsys):
     names = [path.stem for path in sorted(TEMPLATES.glob("*.yaml"))]
-    assert plan(shop, "--campaigns", *names, out=out) == 0
+    assert plan(shop, "--campaigns", *names, "--rules", str(shop / "rules"), out=out) == 0
     table = pl.read_parquet(shop / out) if out.endswith("parquet") else pl.read_csv(shop / out)
     assert set(table["campaign_id"]) == set(names)
     assert table.height == 10 * len(names)
@@ -245,6 +256,30 @@ def test_all_templates_run_as_they_are(shop, out, capsys):
         capsys.readouterr()
         assert main(["campaigns", "explain", "u9", "holiday", "--decisions", str(shop / out)]) == 0
         assert "in the audience" in capsys.readouterr().out
+
+
+def test_what_goes_with_the_last_purchases_is_offered_and_explained(shop, capsys):
+    together = CAMPAIGN.replace("budget: 0.8", "budget: 80") + "    offers: bought_together\n"
+    (shop / "spring.yaml").write_text(together)
+    assert plan(shop, "--rules", str(shop / "rules")) == 0
+    # u2 to u8 bought milk and no beef, so beef it is, although they are twice as likely to buy milk; u9 bought beef
+    assert sent(shop) == {f"u{user}": "beef" for user in range(2, 9)} | {"u9": "milk"}
+    row = pl.read_parquet(shop / "out.parquet").filter(user_id="u7").row(0, named=True)
+    assert (row["antecedent"], row["confidence"], row["lift"], row["offers"]) == ("MILK, 1 GAL", 0.4, 2.5, 1)
+    capsys.readouterr()
+    assert main(["campaigns", "explain", "u7", "spring", "--decisions", str(shop / "out.parquet")]) == 0
+    assert "beef, the best of 1; goes with MILK, 1 GAL: confidence 40%, lift 2.5" in capsys.readouterr().out
+
+
+def test_rules_leave_other_campaigns_alone(shop):
+    both = CAMPAIGN.replace("email", "push") + CAMPAIGN.replace("campaigns:\n", "").replace("spring", "together")
+    (shop / "spring.yaml").write_text(both + "    offers: bought_together\n")
+    words = ["--rules", str(shop / "rules"), "--set", "caps=[]"]
+    words += ["--set", "offers_per_customer=2", "--set", "offers_per_category=2"]
+    assert plan(shop, *words) == 0
+    table = pl.read_parquet(shop / "out.parquet").filter("decided")
+    rows = set(table.filter(user_id="u8").select("campaign_id", "item_id", "antecedent").iter_rows())
+    assert rows == {("spring", "milk", None), ("together", "beef", "MILK, 1 GAL")}
 
 
 @pytest.mark.parametrize(
@@ -259,6 +294,8 @@ def test_all_templates_run_as_they_are(shop, out, capsys):
         (["--stock-plan", "nowhere.parquet"], "nowhere.parquet: cannot be read"),
         (["--campaigns", "nothing"], "--campaigns nothing: no such file or template"),
         (["--data", "nowhere"], "--data nowhere: no such folder"),
+        (["--rules", "nowhere"], "nowhere: cannot be read (No such file or directory"),
+        (["--campaigns", "cross-sell"], "campaign 'cross-sell': offers: bought_together needs --rules RULES; write it"),
     ],
 )
 def test_what_cannot_be_planned(shop, words, said, capsys):
@@ -293,6 +330,12 @@ def test_campaigns_that_do_not_fit_the_shop(shop, line, said, capsys):
         ("--stock-plan", "unique_id,stockout_probability\nnothing,0.1\n", "has none of the items"),
         ("--profiles", "user_id,segment\nu1,a\nu1,b\n", "user_id 'u1' is there twice"),
         ("--profiles", "user_id,segment\nx,a\n", "has none of the users"),
+        ("--rules", "user_id\nu1\n", "no column 'level'"),
+        (
+            "--rules",
+            "level,antecedent,antecedent_name,consequent,confidence,lift\nitem,milk,milk,beef,0.1,2\n",
+            "antecedent holds String, not lists of ids; write it with `supplytower rules mine",
+        ),
     ],
 )
 def test_tables_that_cannot_be(shop, option, content, said, capsys):
