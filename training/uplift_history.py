@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from data_pipelines.schema import SEGMENT_ID, USER_ID, InputError
+from data_pipelines.schema import PROFILES_FILE, SEGMENT_ID, USER_ID, InputError
 from serving.experiments.unit_table import UnitTable, check_units, read_frame
 from serving.table_file import read_file, require_columns, with_ids
 from training.customer_matrix import is_feature
-from training.profile_folder import PROFILES
 
 CONTROLS = ("control", "0", "false", "none")
 """What the arm without contact is called, where nobody says."""
@@ -126,7 +125,7 @@ def read_customers(path: Path) -> pl.DataFrame:
     Raises:
         InputError: if it cannot be read, or a customer is there twice.
     """
-    file = path / PROFILES if path.is_dir() else path
+    file = path / PROFILES_FILE if path.is_dir() else path
     table = read_file(file, [USER_ID], "see `supplytower profile build --help`", infer_schema_length=None)
     require_columns(table, (USER_ID,), file)
     table = with_ids(table, USER_ID, file)
