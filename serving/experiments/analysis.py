@@ -124,11 +124,12 @@ def analyze(
         raise InputError(f"--alpha {alpha:g}: must lie between 0 and 1")
     if planned_units is not None and planned_units < 1:
         raise InputError(f"--sequential {planned_units}: give the number of units that are planned")
-    progress = None if planned_units is None else len(table.variant) / planned_units
     margins = {one.metric: one for one in guardrails}
     found = []
     for metric in metrics:
         arms = [metric.arm(table, number) for number in range(len(table.variants))]
+        # of those that count: retention lags behind, and the limit is right only in proportion to what is known
+        progress = None if planned_units is None else sum(arm.units for arm in arms) / planned_units
         for variant, arm in zip(table.variants[1:], arms[1:], strict=True):
             effect = _compare(metric, arm, arms[0], alpha, progress)
             one = Comparison(metric.name, metric.kind, variant, arms[0], arm, effect)
@@ -142,6 +143,7 @@ def analyze(
         None if table.weights is not None else check_sample_ratio(table.units, shares or [1.0] * len(table.variants))
     )
     corrected = tuple(_correct(found, alpha, correction))
+    progress = None if planned_units is None else len(table.variant) / planned_units
     return Analysis(
         name, table.variants, table.units, ratio, corrected, returned, alpha, correction, progress, tuple(notices)
     )
