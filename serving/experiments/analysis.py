@@ -12,13 +12,13 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from data_pipelines.schema import InputError
+from data_pipelines.schema import PROPENSITY, InputError
 from serving.experiments import sequential
 from serving.experiments.effects import Arm, Effect, compare_means, compare_proportions
 from serving.experiments.guardrails import Guardrail, State
 from serving.experiments.metrics import Kind, Metric
 from serving.experiments.return_on_investment import Return
-from serving.experiments.sample_ratio import THRESHOLD, SampleRatio, check_sample_ratio
+from serving.experiments.sample_ratio import THRESHOLD, SampleRatio, check_propensities, check_sample_ratio
 from serving.experiments.unit_table import FloatArray, UnitTable
 
 CORRECTIONS = {"holm": "holm", "bonferroni": "bonferroni", "benjamini-hochberg": "fdr_bh", "none": None}
@@ -67,7 +67,7 @@ class Analysis:
         name: of the experiment, or of its table.
         variants: names, the control first.
         units: of each variant.
-        sample_ratio: the check of the shares; None where shares followed the outcomes.
+        sample_ratio: the check of the shares: by propensities where the table has them.
         comparisons: metrics in the order they were asked for, each with all variants.
         returns: ROI of variants, if asked for.
         alpha: of the tests; 1 minus the intervals' coverage.
@@ -79,7 +79,7 @@ class Analysis:
     name: str
     variants: tuple[str, ...]
     units: tuple[int, ...]
-    sample_ratio: SampleRatio | None
+    sample_ratio: SampleRatio
     comparisons: tuple[Comparison, ...]
     returns: tuple[Return, ...]
     alpha: float
@@ -108,7 +108,7 @@ def analyze(
         table: of the units.
         metrics: those of the guardrails too; the first decides.
         name: of the experiment.
-        shares: of the variants, the control first; equal if None.
+        shares: of the variants, the control first; equal if None; a table with propensities is checked by them.
         guardrails: metrics that must not get worse.
         lower_is_better: names of metrics.
         alpha: of the tests.
@@ -139,14 +139,14 @@ def analyze(
             elif metric.name in lower_is_better:
                 one = replace(one, better=-1)
             found.append(one)
-    ratio = (
-        None if table.weights is not None else check_sample_ratio(table.units, shares or [1.0] * len(table.variants))
-    )
+    names = table.variants
+    if PROPENSITY in table.frame.columns:
+        ratio = check_propensities(table.variant, table.numbers(PROPENSITY), len(names))
+    else:
+        ratio = check_sample_ratio(table.units, shares or [1.0] * len(names))
     corrected = tuple(_correct(found, alpha, correction))
     progress = None if planned_units is None else len(table.variant) / planned_units
-    return Analysis(
-        name, table.variants, table.units, ratio, corrected, returned, alpha, correction, progress, tuple(notices)
-    )
+    return Analysis(name, names, table.units, ratio, corrected, returned, alpha, correction, progress, tuple(notices))
 
 
 def unbalanced(table: UnitTable, covariates: FloatArray, names: Sequence[str]) -> list[str]:

@@ -220,8 +220,8 @@ def _notices(
     covariates: FloatArray | None,
 ) -> Iterator[str]:
     if table.weights is not None:
-        yield "Propensities differ, so outcomes are weighted by 1 / propensity, and shares are not checked."
-    elif not planned:
+        yield "Propensities differ, so outcomes are weighted by 1 / propensity."
+    elif not planned and PROPENSITY not in table.frame.columns:
         yield "No shares were planned: the check assumes that all should have the same; give others with --shares."
     for metric in metrics:
         if metric.explained is not None:

@@ -54,8 +54,7 @@ def experiment_page(analysis: Analysis, verdict: Verdict) -> str:
     ]
     ratio = analysis.sample_ratio
     facts = {f"units of {name}": f"{count:,}" for name, count in zip(analysis.variants, analysis.units, strict=True)}
-    if ratio is not None:
-        facts["sample ratio check"] = f"{'passes' if ratio.passes else 'fails'}, p = {ratio.p_value:.2g}"
+    facts["sample ratio check"] = f"{'passes' if ratio.passes else 'fails'}, p = {ratio.p_value:.2g}"
     if analysis.progress is not None:
         facts["of the planned units"] = f"{analysis.progress:.0%}"
     return render_page(

@@ -35,7 +35,7 @@ def decide(analysis: Analysis) -> Verdict:
     """Say what to do."""
     sentences = tuple(_sentences(analysis))
     ratio = analysis.sample_ratio
-    if ratio is not None and not ratio.passes:
+    if not ratio.passes:
         return Verdict("distrust", f"Do not trust these outcomes: {_mismatch(analysis)}", sentences)
     return Verdict(*_decision(analysis), sentences)
 
@@ -84,7 +84,7 @@ def _doubts(analysis: Analysis, variant: str) -> list[str]:
 def _sentences(analysis: Analysis) -> Iterator[str]:
     sure = f"{1 - analysis.alpha:.0%} interval "
     ratio = analysis.sample_ratio
-    if ratio is not None and ratio.passes:
+    if ratio.passes:
         yield f"Units are split as planned (sample ratio check: p = {ratio.p_value:.2g})."
     for one in analysis.comparisons:
         if one.state is not None:
@@ -125,7 +125,6 @@ def _change(one: Comparison) -> str:
 
 def _mismatch(analysis: Analysis) -> str:
     ratio = analysis.sample_ratio
-    assert ratio is not None
     off = max(
         range(len(analysis.variants)), key=lambda i: (ratio.observed[i] - ratio.expected[i]) ** 2 / ratio.expected[i]
     )

@@ -116,6 +116,22 @@ def test_assign_by_what_was_seen(world, capsys):
     assert second["variant"].eq("b").mean() == pytest.approx(0.95, abs=3 * (0.0475 / 1600) ** 0.5)
 
 
+def test_who_waits_for_an_outcome_keeps_what_it_got(world, capsys):
+    words = "assign --experiments thompson.yaml --units users.csv --out a.parquet"
+    assert run(words) == 0
+    first = pl.read_parquet("a.parquet").head(1000)
+    bought = pl.when(pl.int_range(1000) < 400).then((pl.col("variant") == "b").cast(int))
+    first.with_columns(bought=bought).write_csv("seen.csv")
+    assert run(f"{words} --outcomes seen.csv --metric bought") == 0
+    second = pl.read_parquet("a.parquet")
+    assert second.join(first, on="unit").is_empty()
+    assert second.height == 1000
+    # the 400 known outcomes alone count: as if there were no others
+    first.head(400).with_columns(bought=(pl.col("variant") == "b").cast(int)).write_csv("seen.csv")
+    assert run(f"{words} --outcomes seen.csv --metric bought") == 0
+    assert pl.read_parquet("a.parquet").join(second, on=["unit", "variant", "propensity"]).height == 1000
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -230,7 +246,14 @@ def test_moving_shares_are_weighted(world, capsys):
     found = answer(capsys, "--metric", "visit")
     # weights 4 and 2: of mail 60 · 4 / (100 · 4 + 100 · 2) = 0.4
     assert found["comparisons"][0]["mean"] == pytest.approx(0.4)
-    assert found["sample_ratio"] is None
+    # they add up to 600 of 400 units: these shares cannot have been drawn so
+    assert found["decision"] == "distrust"
+
+
+def test_a_batch_of_learned_shares_is_checked_by_them(world, capsys):
+    # one day's assignments, all with the shares of that day, not with those of the file
+    world.with_columns(propensity=0.5).write_csv("outcomes.csv")
+    assert answer(capsys, "--metric", "visit", "--shares", "none=0.9,mail=0.1")["sample_ratio"]["p_value"] == 1.0
 
 
 @pytest.mark.parametrize(
