@@ -122,14 +122,13 @@ def analyze(
     """
     if not 0 < alpha < 1:
         raise InputError(f"--alpha {alpha:g}: must lie between 0 and 1")
-    if planned_units is not None and planned_units < 1:
-        raise InputError(f"--sequential {planned_units}: give the number of units that are planned")
     margins = {one.metric: one for one in guardrails}
     found = []
     for metric in metrics:
         arms = [metric.arm(table, number) for number in range(len(table.variants))]
         # of those that count: retention lags behind, and the limit is right only in proportion to what is known
-        progress = None if planned_units is None else sum(arm.units for arm in arms) / planned_units
+        counted = sum(arm.units for arm in arms)
+        progress = None if planned_units is None else sequential.progress_of(counted, planned_units)
         for variant, arm in zip(table.variants[1:], arms[1:], strict=True):
             effect = _compare(metric, arm, arms[0], alpha, progress)
             one = Comparison(metric.name, metric.kind, variant, arms[0], arm, effect)
@@ -145,12 +144,12 @@ def analyze(
     else:
         ratio = check_sample_ratio(table.units, shares or [1.0] * len(names))
     corrected = tuple(_correct(found, alpha, correction))
-    progress = None if planned_units is None else len(table.variant) / planned_units
+    progress = None if planned_units is None else sequential.progress_of(len(table.variant), planned_units)
     return Analysis(name, names, table.units, ratio, corrected, returned, alpha, correction, progress, tuple(notices))
 
 
 def unbalanced(table: UnitTable, covariates: FloatArray, names: Sequence[str]) -> list[str]:
-    """Covariates that differ between variants more than chance allows: they were not from before the exposure."""
+    """Names of covariates that differ between variants more than chance allows, so are not from before the exposure."""
     groups = [covariates[table.variant == number] for number in range(len(table.variants))]
     varying = np.ptp(covariates, axis=0) > 0
     return [

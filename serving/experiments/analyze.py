@@ -118,6 +118,11 @@ def from_arguments(arguments: argparse.Namespace) -> Analysis:
     covariates = (
         np.stack([table.numbers(name) for name in arguments.covariate], axis=1) if arguments.covariate else None
     )
+    if covariates is not None and (wrong := unbalanced(table, covariates, arguments.covariate)):
+        raise InputError(
+            f"--covariate {wrong[0]}: differs between variants more than by chance, so the treatment changed it, or "
+            "units were lost; leave it out, and use what was known before the exposure"
+        )
     guardrails = [parse_guardrail(word) for word in arguments.guardrail]
     metrics = list(_metrics(table, arguments, [one.metric for one in guardrails], covariates))
     names = [metric.name for metric in metrics]
@@ -134,7 +139,7 @@ def from_arguments(arguments: argparse.Namespace) -> Analysis:
         correction=arguments.correction,
         planned_units=arguments.sequential,
         returned=_returns(table, arguments),
-        notices=list(_notices(table, arguments, bool(planned), metrics, covariates)),
+        notices=list(_notices(table, arguments, bool(planned), metrics)),
     )
 
 
@@ -209,7 +214,8 @@ def _returns(table: UnitTable, arguments: argparse.Namespace) -> tuple[Return, .
                 f"--cost {word!r}: write VARIANT=COST with one of {', '.join(table.variants)}, or a column"
             )
         cost += each * (table.variant == table.variants.index(name))
-    return returns(table, table.numbers(arguments.revenue), cost, arguments.margin, arguments.alpha)
+    revenue = table.numbers(arguments.revenue)
+    return returns(table, revenue, cost, arguments.margin, arguments.alpha, arguments.sequential)
 
 
 def _notices(
@@ -217,7 +223,6 @@ def _notices(
     arguments: argparse.Namespace,
     planned: bool,
     metrics: Sequence[Metric],
-    covariates: FloatArray | None,
 ) -> Iterator[str]:
     if table.weights is not None:
         yield "Propensities differ, so outcomes are weighted by 1 / propensity."
@@ -228,9 +233,6 @@ def _notices(
             yield f"{metric.name}: covariates took {metric.explained:.0%} of its variance away (CUPED)."
         if metric.among is not None:
             yield f"{metric.name}: {metric.among.sum():,} of {len(metric.among):,} units were exposed long enough ago."
-    if covariates is not None:
-        for name in unbalanced(table, covariates, arguments.covariate):
-            yield f"Covariate {name} differs between variants: it is not from before the exposure, so do not use it."
 
 
 def _print(analysis: Analysis, verdict: Verdict) -> None:

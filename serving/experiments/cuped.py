@@ -6,8 +6,8 @@ x is from before the exposure, so the variants do not differ in it but by chance
 without that chance, and its variance is smaller by the factor 1 − correlation². With several covariates θ are the
 coefficients of a least-squares fit. θ is an estimate: of m covariates it takes m degrees of freedom from the variance
 around it, and its error times the chance difference of the covariates comes on top. So deviations from the variants'
-means are stretched by sqrt((1 + m / f) (1 + m / (f − 1))) with f = n − variants − m: hardly with many units, but with ten
-covariates and 80 units a test without it gives twice the false alarms.
+means are stretched by sqrt((1 + m / f) (1 + m / (f − 1))) with f = n − variants − m: hardly with many units, but with
+ten covariates and 80 units a test without it gives twice the false alarms.
 
 Reference: Deng, Xu, Kohavi and Walker, "Improving the sensitivity of online controlled experiments by utilizing
 pre-experiment data", WSDM 2013.

@@ -24,6 +24,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from data_pipelines.schema import InputError
 from serving.experiments.effects import Arm, Effect, with_quantile, without_variance
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,6 +48,17 @@ def p_value(z: FloatArray | float, progress: FloatArray | float, alpha: float) -
     """The smallest level at which the limit, tuned for `alpha`, is crossed; the least of all looks so far is valid."""
     u = _sharpness(alpha) * np.asarray(progress, np.float64)
     return np.asarray(np.minimum(1.0, np.sqrt(1 + u) * np.exp(-0.5 * np.asarray(z) ** 2 * u / (1 + u))))
+
+
+def progress_of(units: int, planned_units: int) -> float:
+    """Units so far divided by the units planned.
+
+    Raises:
+        InputError: if none are planned.
+    """
+    if planned_units < 1:
+        raise InputError(f"--sequential {planned_units}: give the number of units that are planned")
+    return units / planned_units
 
 
 def compare(treated: Arm, control: Arm, alpha: float, progress: float) -> Effect:

@@ -69,9 +69,26 @@ def test_design(capsys):
     assert "So few units find no change" in capsys.readouterr().out
 
 
+def test_a_design_for_peeking_has_units_to_look_at(capsys):
+    # 33 units of each would do, but nothing is concluded before 100; a tenth of the units is 100 of 1000
+    assert run("design --baseline 0 --deviation 1 --effect 1 --sequential --json") == 0
+    assert json.loads(capsys.readouterr().out)["units"] == [100, 100]
+    assert run("design --baseline 0 --deviation 1 --effect 2 --sequential --shares 0.9,0.1 --json") == 0
+    assert json.loads(capsys.readouterr().out)["units"] == [900, 100]
+
+
+def test_a_design_for_several_metrics(capsys):
+    assert run("design --baseline 0.1 --lift 0.1 --metrics 3 --shares 0.4,0.3,0.3 --json") == 0
+    assert json.loads(capsys.readouterr().out)["alpha_per_test"] == pytest.approx(0.05 / 6)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("--baseline 0.1 --units 199 --sequential", "--units 199: give every variant at least 100"),
+        ("--baseline nan --deviation 1 --effect 1", "baseline nan: must be a number"),
+        ("--baseline 0.1 --lift 0.1 --daily-units inf", "--daily-units inf: must be more than 0"),
+        ("--baseline 0.1 --lift 0.1 --metrics 0", "--metrics 0: must be at least 1"),
         ("--baseline 0.1", "one of the arguments --lift --effect --units is required"),
         ("--baseline 0.1 --lift 0.1 --shares 0.5,0.4", "--shares 0.5,0.4: add up to 0.9"),
         ("--baseline 0.1 --lift 0.1 --shares 1", "give two or more numbers above 0"),
@@ -201,11 +218,14 @@ def test_analyze_ratios_returns_covariates_and_peeking(world, capsys):
     low, high = peeked["comparisons"][0]["difference_interval"]
     fixed_low, fixed_high = answer(capsys, "--metric", "visit")["comparisons"][0]["difference_interval"]
     assert low < fixed_low < fixed_high < high
+    roi = ("--metric", "visit", "--revenue", "spend", "--cost", "mail=0.5")
+    (fixed,), (looked,) = (answer(capsys, *roi, *more)["returns"] for more in ((), ("--sequential", "800")))
+    assert looked["bounds"][0] < fixed["bounds"][0] < fixed["bounds"][1] < looked["bounds"][1]
 
 
-def test_a_covariate_that_the_treatment_changed_is_named(world, capsys):
-    notices = answer(capsys, "--metric", "spend", "--covariate", "price")["notices"]
-    assert "Covariate price differs between variants: it is not from before the exposure, so do not use it." in notices
+def test_a_covariate_that_the_treatment_changed_is_refused(world, capsys):
+    words = "analyze --table outcomes.csv --metric spend --covariate before --covariate price"
+    assert "--covariate price: differs between variants more than by chance" in refusal(capsys, words)
 
 
 def test_the_table_and_the_page(world, capsys):
