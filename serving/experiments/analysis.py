@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from data_pipelines.schema import PROPENSITY, InputError
 from serving.experiments import sequential
-from serving.experiments.effects import Arm, Effect, compare_means, compare_proportions
+from serving.experiments.effects import Arm, Effect, compare_means, compare_proportions, mean_arm
 from serving.experiments.guardrails import Guardrail, State
 from serving.experiments.metrics import Kind, Metric
 from serving.experiments.return_on_investment import Return
@@ -150,13 +149,17 @@ def analyze(
 
 def unbalanced(table: UnitTable, covariates: FloatArray, names: Sequence[str]) -> list[str]:
     """Names of covariates that differ between variants more than chance allows, so are not from before the exposure."""
-    groups = [covariates[table.variant == number] for number in range(len(table.variants))]
-    varying = np.ptp(covariates, axis=0) > 0
-    return [
-        name
-        for column, name in enumerate(names)
-        if varying[column] and stats.f_oneway(*(group[:, column] for group in groups)).pvalue < THRESHOLD
-    ]
+    rows = [table.variant == number for number in range(len(table.variants))]
+    found = []
+    for column, name in enumerate(names):
+        control, *others = (
+            mean_arm(covariates[one, column], None if table.weights is None else table.weights[one]) for one in rows
+        )
+        effects = [compare_means(arm, control, THRESHOLD) for arm in others]
+        sure = any(effect.difference and not effect.standard_error for effect in effects)
+        if sure or min(effect.p_value for effect in effects) < THRESHOLD / len(effects):
+            found.append(name)
+    return found
 
 
 def _compare(metric: Metric, treated: Arm, control: Arm, alpha: float, progress: float | None) -> Effect:

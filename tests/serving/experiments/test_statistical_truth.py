@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from serving.experiments.analysis import analyze
+from serving.experiments.analysis import analyze, unbalanced
 from serving.experiments.cuped import adjust
 from serving.experiments.effects import Arm, Effect, compare_means, compare_proportions, mean_arm, ratio_arm
 from serving.experiments.metrics import Kind, Metric
@@ -164,6 +164,19 @@ def test_peeking_keeps_alpha_where_a_small_arm_has_not_bought_yet():
         found = [compare(*pair, ALPHA, n / 2000).p_value for *pair, n in zip(*arms, looks, strict=True)]
         crossed.append(min(found) < ALPHA)
     assert np.mean(crossed) <= ALPHA
+
+
+def test_a_covariate_of_moving_shares_is_not_taken_for_changed():
+    # on the second day customers spend more and most get b: among those who got b the covariate is higher, by design
+    random = np.random.default_rng(18)
+    day = random.integers(0, 2, 4000)
+    chance = np.array([0.2, 0.8])[day]
+    b = random.random(4000) < chance
+    frame = pl.DataFrame({"unit": [str(i) for i in range(4000)], "variant": np.where(b, "b", "a")})
+    frame = frame.with_columns(propensity=np.where(b, chance, 1 - chance))
+    units = check_units(frame, "t", unit="unit", variant="variant", variants=(), control=None)
+    before = random.normal(day, 1)
+    assert unbalanced(units, np.column_stack([before, before + b]), ["before", "after"]) == ["after"]
 
 
 def test_a_metric_of_fewer_units_is_tested_as_of_these():
