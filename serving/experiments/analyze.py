@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.atomic import write_text
 from data_pipelines.result_table import require_apart, require_page
-from data_pipelines.schema import PROPENSITY, UNIT, VARIANT, InputError
+from data_pipelines.schema import EXPERIMENT, PROPENSITY, UNIT, VARIANT, InputError
 from serving.experiments.analysis import CORRECTIONS, Analysis, analyze, unbalanced
 from serving.experiments.analysis_json import to_dict
 from serving.experiments.effects import Arm
@@ -110,6 +111,8 @@ def from_arguments(arguments: argparse.Namespace) -> Analysis:
     frame = read_frame(arguments.table, [arguments.unit, arguments.variant])
     if experiment is not None and experiment.allocation == "thompson" and PROPENSITY not in frame.columns:
         raise InputError(f"{source}: {experiment.id} has moving shares; add the column {PROPENSITY} of its assignments")
+    if EXPERIMENT in frame.columns:
+        frame, source = _own_rows(frame, source, experiment)
     control = arguments.control or (experiment.control if experiment else None)
     table = check_units(
         frame, source, unit=arguments.unit, variant=arguments.variant, variants=list(planned), control=control
@@ -154,6 +157,18 @@ def _experiment(path: Path | None, name: str | None) -> Experiment | None:
     if name is not None and name not in known:
         raise InputError(f"--id {name}: no such experiment; there are {', '.join(known)}")
     return known[name or next(iter(known))]
+
+
+def _own_rows(frame: pl.DataFrame, source: str, experiment: Experiment | None) -> tuple[pl.DataFrame, str]:
+    """Those of one experiment, and what messages call them."""
+    held = frame[EXPERIMENT].cast(pl.String).unique().sort().drop_nulls().to_list()
+    if experiment is None and len(held) > 1:
+        raise InputError(f"{source}: holds the experiments {', '.join(held)}; name one with --experiments and --id")
+    if experiment is None or held in ([], [experiment.id]):
+        return frame, source
+    if experiment.id not in held:
+        raise InputError(f"{source}: holds nothing of experiment {experiment.id}, only of {', '.join(held)}")
+    return frame.filter(pl.col(EXPERIMENT).cast(pl.String) == experiment.id), f"{source}, experiment {experiment.id}"
 
 
 def _planned_shares(text: str | None, experiment: Experiment | None) -> dict[str, float]:

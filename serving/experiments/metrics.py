@@ -19,6 +19,8 @@ from serving.experiments.cuped import adjust
 from serving.experiments.effects import Arm, mean_arm, ratio_arm
 from serving.experiments.unit_table import FEWEST, FloatArray, UnitTable
 
+MOST_DAYS = 36_500
+
 
 class Kind(StrEnum):
     """How an effect on a metric is found."""
@@ -111,13 +113,14 @@ def retention_metric(table: UnitTable, days: int) -> Metric:
     Raises:
         InputError: if times are missing, or no unit was exposed so long ago.
     """
-    if days < 1:
-        raise InputError(f"--retention {days}: must be at least 1 day")
+    if not 1 <= days <= MOST_DAYS:
+        raise InputError(f"--retention {days}: must be from 1 to {MOST_DAYS:,} days")
     exposed, seen = table.times(EXPOSED_AT), table.times(LAST_SEEN_AT)
     if exposed.null_count():
         raise InputError(
             f"{table.source}: row {exposed.is_null().arg_true()[0] + 1} has no {EXPOSED_AT}; give every unit's"
         )
+    exposed = table.exposed_before(LAST_SEEN_AT)
     wait, last = timedelta(days=days), pl.concat([exposed, seen]).max()
     among = (exposed + wait <= last).to_numpy()
     if not among.any():

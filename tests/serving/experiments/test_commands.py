@@ -304,6 +304,8 @@ def test_a_batch_of_learned_shares_is_checked_by_them(world, capsys):
             {"exposed_at": pl.lit("2024-05-02T00:00:00"), "outcome_at": pl.lit("2024-05-01T12:00:00")},
             "row 1: outcome_at 2024-05-01 12:00 lies before exposed_at 2024-05-02 00:00 (400 rows)",
         ),
+        ({"visit": pl.when(pl.int_range(400) == 6).then(1e200).otherwise(1.0)}, "row 7: visit is 1e+200"),
+        ({"experiment": pl.when(pl.int_range(400) == 6).then(pl.lit("a")).otherwise(pl.lit("b"))}, "experiments a, b;"),
         ({"exposed_at": pl.lit("soon")}, "exposed_at holds String; give times"),
     ],
 )
@@ -336,7 +338,8 @@ def test_bad_tables(world, change, said, capsys):
         ("--metric visit --revenue spend --cost none=1 --margin 0", "--margin 0: must lie above 0"),
         ("--metric visit --alpha 2", "--alpha 2: must lie between 0 and 1"),
         ("--metric visit --sequential 0", "--sequential 0: give the number of units"),
-        ("--retention 0", "--retention 0: must be at least 1 day"),
+        ("--retention 0", "--retention 0: must be from 1 to 36,500 days"),
+        ("--retention 1000000000", "--retention 1000000000: must be from 1 to 36,500 days"),
         ("--retention 7", "no column 'exposed_at'"),
         ("--metric visit --id a", "--id a: name its file with --experiments"),
         ("--metric visit --experiments experiments.yaml", "has the experiments welcome, winback; say which with --id"),
@@ -358,6 +361,37 @@ def test_the_days_of_the_experiment_are_checked(world, capsys):
     words = "analyze --table o.csv --metric visit --experiments experiments.yaml --id welcome"
     said = "exposed_at 2024-05-29 lies outside the experiment's days 2024-05-01 to 2024-05-28 (800 rows)"
     assert said in refusal(capsys, words)
+
+
+def test_of_a_table_of_several_experiments_its_own_rows_count(world, capsys):
+    # what `assign` writes of two experiments, each of which has every unit
+    both = [world.with_columns(experiment=pl.lit("shop")), world.reverse().with_columns(experiment=pl.lit("other"))]
+    pl.concat(both).with_columns(variant=pl.col("variant").replace({"none": "a", "mail": "b"})).write_csv(
+        "outcomes.csv"
+    )
+    (Path("e.yaml")).write_text("id: shop\nvariants: {a: 0.5, b: 0.5}\n")
+    words = "analyze --table outcomes.csv --metric visit --experiments e.yaml --json"
+    assert run(words) == 0
+    assert json.loads(capsys.readouterr().out)["units"] == {"a": 200, "b": 200}
+    Path("e.yaml").write_text("id: third\nvariants: {a: 0.5, b: 0.5}\n")
+    assert "holds nothing of experiment third, only of other, shop" in refusal(capsys, words)
+
+
+def test_ids_are_no_fractions(world, capsys):
+    # 7 of one table would be 7.0 of the other, and be hashed to another variant
+    pl.DataFrame({"user_id": [7.0, 8.0]}).write_parquet("users.parquet")
+    words = "assign --experiments experiments.yaml --units users.parquet --out a.csv"
+    assert "user_id holds Float64; give text or whole numbers" in refusal(capsys, words)
+
+
+def test_a_day_is_not_before_its_noon(world, capsys):
+    times = {"exposed_at": pl.lit("2024-05-01T12:00:00"), "outcome_at": pl.lit("2024-05-01")}
+    world.with_columns(**times, last_seen_at=pl.lit("2024-05-29")).write_csv("outcomes.csv")
+    found = answer(capsys, "--metric", "visit", "--retention", "28")
+    assert found["comparisons"][1]["mean"] == 1.0
+    world.with_columns(**times | {"outcome_at": pl.lit("2024-04-30")}).write_csv("outcomes.csv")
+    words = "analyze --table outcomes.csv --metric visit"
+    assert "outcome_at 2024-04-30 00:00 lies before" in refusal(capsys, words)
 
 
 def test_a_thompson_experiment_needs_propensities(world, capsys):
