@@ -23,13 +23,21 @@ from serving.experiments.analysis_json import to_dict
 from serving.experiments.effects import Arm
 from serving.experiments.experiment import Experiment, read_experiments
 from serving.experiments.guardrails import parse_guardrail
-from serving.experiments.metrics import Metric, column_metric, ratio_metric, retention_metric
+from serving.experiments.metrics import (
+    Kind,
+    Metric,
+    column_metric,
+    ratio_metric,
+    retention_metric,
+    skewness_of_difference,
+)
 from serving.experiments.report import experiment_page
 from serving.experiments.return_on_investment import Return, returns
 from serving.experiments.unit_table import FloatArray, UnitTable, check_times, check_units, read_frame
 from serving.experiments.verdict import Verdict, change_of, decide
 
 WIDE = 140
+SKEWED = 0.3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -246,6 +254,8 @@ def _notices(
     for metric in metrics:
         if metric.explained is not None:
             yield f"{metric.name}: covariates took {metric.explained:.0%} of its variance away (CUPED)."
+        if metric.kind is Kind.MEAN and skewness_of_difference(metric, table) > SKEWED:
+            yield f"{metric.name}: so few units have so much of it that in unequal shares its p-values are rough."
         if metric.among is not None:
             yield f"{metric.name}: {metric.among.sum():,} of {len(metric.among):,} units were exposed long enough ago."
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy import stats
 
 from data_pipelines.schema import EXPOSED_AT, LAST_SEEN_AT, InputError
 from serving.experiments.cuped import adjust
@@ -68,6 +69,17 @@ class Metric:
         if not self.denominator[rows].any():
             raise InputError(f"{table.source}: {self.name}: its denominator is 0 for all units of variant {variant!r}")
         return ratio_arm(self.values[rows], self.denominator[rows], weights)
+
+
+def skewness_of_difference(metric: Metric, table: UnitTable) -> float:
+    """Of the difference of two variants' means, the most unequal ones, if the metric is skewed alike in both.
+
+    In equal arms skewness cancels out; where it does not, the tails of the difference are not those of the t test, and
+    0.3 makes about 7 % false alarms of 5 %.
+    """
+    few, many = min(table.units), max(table.units)
+    between = (1 / few**2 - 1 / many**2) / (1 / few + 1 / many) ** 1.5
+    return abs(float(stats.skew(metric.values))) * between if np.ptp(metric.values) else 0.0
 
 
 def column_metric(table: UnitTable, name: str, covariates: FloatArray | None = None) -> Metric:

@@ -377,6 +377,17 @@ def test_of_a_table_of_several_experiments_its_own_rows_count(world, capsys):
     assert "holds nothing of experiment third, only of other, shop" in refusal(capsys, words)
 
 
+def test_a_few_who_spend_much_in_unequal_shares_are_said(world, capsys):
+    # one unit in 100 spends: skewness (1 − 2p) / sqrt(p (1 − p)) = 9.85; of 100 beside 900 units the difference has
+    # (1/100² − 1/900²) / (1/100 + 1/900)^1.5 = 0.0843 of it, 0.83; of equal arms none
+    said = "spend: so few units have so much of it that in unequal shares its p-values are rough."
+    for units, skewed in ((100, True), (500, False)):
+        variant = ["mail"] * units + ["none"] * (1000 - units)
+        spend = [10.0 * (i % 100 == 0) for i in range(1000)]
+        pl.DataFrame({"unit": range(1000), "variant": variant, "spend": spend}).write_csv("outcomes.csv")
+        assert (said in answer(capsys, "--metric", "spend")["notices"]) == skewed
+
+
 def test_ids_are_no_fractions(world, capsys):
     # 7 of one table would be 7.0 of the other, and be hashed to another variant
     pl.DataFrame({"user_id": [7.0, 8.0]}).write_parquet("users.parquet")
