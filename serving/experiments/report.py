@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).with_name("experiment.html.jinja")
 ROW_INCHES = 0.36
 TONES = {"ship": "better", "keep": "worse", "undecided": "open", "distrust": "worse"}
 CAPTION = "Dot: the estimate; line: its interval. {}"
-READ = {False: "A line that does not touch 0 shows a change.", True: "Dashed: the margin that must be excluded."}
+READ = {False: "A line that touches 0 shows no change.", True: "Dashed: the margin that must be excluded."}
 
 
 def experiment_page(analysis: Analysis, verdict: Verdict) -> str:
