@@ -95,7 +95,9 @@ def column_metric(table: UnitTable, name: str, covariates: FloatArray | None = N
     """
     values = table.numbers(name)
     if covariates is None:
-        binary = table.weights is None and bool(np.isin(values, (0.0, 1.0)).all())
+        # fractions of which all are 0 are rather revenue that nobody brought than a share
+        flags = values.any() or not table.frame[name].dtype.is_float()
+        binary = table.weights is None and bool(flags and np.isin(values, (0.0, 1.0)).all())
         return Metric(name, Kind.PROPORTION if binary else Kind.MEAN, values)
     adjusted = adjust(values, covariates, table.variant)
     variance = values.var()

@@ -388,6 +388,15 @@ def test_a_few_who_spend_much_in_unequal_shares_are_said(world, capsys):
         assert (said in answer(capsys, "--metric", "spend")["notices"]) == skewed
 
 
+def test_no_revenue_at_all_is_no_share(world, capsys):
+    nothing = world.with_columns(visit=pl.lit(0), spend=pl.lit(0.0))
+    nothing.write_csv("outcomes.csv")
+    share, mean = answer(capsys, "--metric", "visit", "--metric", "spend")["comparisons"]
+    assert (share["kind"], mean["kind"]) == ("proportion", "mean")
+    assert share["difference_interval"][1] == pytest.approx(0.0189, abs=1e-4)  # of 200 none; of money nothing is known
+    assert mean["difference_interval"] is None
+
+
 def test_ids_are_no_fractions(world, capsys):
     # 7 of one table would be 7.0 of the other, and be hashed to another variant
     pl.DataFrame({"user_id": [7.0, 8.0]}).write_parquet("users.parquet")
