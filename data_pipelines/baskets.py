@@ -1,7 +1,8 @@
 """What lay together in one basket, as a sparse table of baskets and things, for basket rules.
 
-A basket is a `basket_id`; where there is none, what a user did at one time. Baskets are made of purchases where there
-are any, else of all events. A thing is an item, or a category of items; it counts once however often it was bought.
+A basket is a user's `basket_id` (tills count from 1 again and again); where there is none, what a user did at one time.
+Baskets are made of purchases where there are any, else of all events. A thing is an item, or a category of items; it
+counts once however often it was bought.
 """
 
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def read_events(data: Path, until: datetime | None = None) -> pl.DataFrame:
             raise InputError(f"until={until.isoformat()}: no basket is older; the first is of {first!s}")
     if events.is_empty():
         raise InputError(f"{path}: no rows; run `supplytower data prepare` again with data that has some")
-    moment = pl.format("{} at {}", USER_ID, TIMESTAMP)
+    moment = pl.format("at {}", TIMESTAMP)
     key = pl.coalesce(BASKET_ID, moment) if BASKET_ID in events.columns else moment
     return events.select(key.alias(BASKET_ID), USER_ID, ITEM_ID, TIMESTAMP)
 
@@ -96,11 +97,11 @@ def make_baskets(events: pl.DataFrame, categories: pl.DataFrame | None = None) -
         events: from `read_events`.
         categories: `item_id` and `category`, to make baskets of categories; items without one are left out.
     """
-    trips = events.group_by(BASKET_ID).agg(pl.col(USER_ID).first(), pl.col(TIMESTAMP).min())
-    trips = trips.sort(TIMESTAMP, BASKET_ID).with_row_index("row")
+    basket = [USER_ID, BASKET_ID]
+    trips = events.group_by(basket).agg(pl.col(TIMESTAMP).min()).sort(TIMESTAMP, *basket).with_row_index("row")
     thing = ITEM_ID if categories is None else CATEGORY
     lines = events if categories is None else events.join(categories, on=ITEM_ID, how="inner").drop_nulls(CATEGORY)
-    lines = lines.select(BASKET_ID, thing).unique().join(trips.select(BASKET_ID, "row"), on=BASKET_ID)
+    lines = lines.select(*basket, thing).unique().join(trips, on=basket)
     things = lines[thing].unique().sort()
     column = lines[thing].cast(pl.Enum(things)).to_physical().to_numpy()
     contents = sparse.csr_matrix(
