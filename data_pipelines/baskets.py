@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from data_pipelines.prepared_tables import scan_table
 from data_pipelines.schema import (
     BASKET_ID,
     CATEGORY,
@@ -64,27 +65,21 @@ def read_events(data: Path, until: datetime | None = None) -> pl.DataFrame:
     Raises:
         InputError: if the folder has no events, or none before `until`.
     """
-    path = data / f"{EVENTS.name}.parquet"
-    try:
-        table = pl.scan_parquet(path)
-        columns = table.collect_schema().names()
-        missing = [name for name in (USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP) if name not in columns]
-        if missing:
-            raise InputError(f"{path}: column {missing[0]!r} is missing; run `supplytower data prepare` again")
-        wanted = [name for name in (BASKET_ID, USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP) if name in columns]
+    table = scan_table(data, EVENTS.name, [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
+    wanted = [name for name in (BASKET_ID, USER_ID, ITEM_ID, TIMESTAMP) if name in table.collect_schema()]
+    # of a log of views, the purchases alone are read
+    events = table.filter(pl.col(EVENT_TYPE) == EventType.PURCHASE).select(wanted).collect()
+    if events.is_empty():
         events = table.select(wanted).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable ({reason}); run `supplytower data prepare --out {data}`") from None
-    if EventType.PURCHASE in events[EVENT_TYPE]:
-        events = events.filter(pl.col(EVENT_TYPE) == EventType.PURCHASE)
     if until is not None:
         first = events[TIMESTAMP].min()
         events = events.filter(pl.col(TIMESTAMP) < until)
         if events.is_empty():
             raise InputError(f"until={until.isoformat()}: no basket is older; the first is of {first!s}")
     if events.is_empty():
-        raise InputError(f"{path}: no rows; run `supplytower data prepare` again with data that has some")
+        raise InputError(
+            f"{data / EVENTS.name}.parquet: no rows; run `supplytower data prepare` again with data that has some"
+        )
     moment = pl.format("at {}", TIMESTAMP)
     key = pl.coalesce(BASKET_ID, moment) if BASKET_ID in events.columns else moment
     return events.select(key.alias(BASKET_ID), USER_ID, ITEM_ID, TIMESTAMP)
@@ -138,17 +133,3 @@ def item_categories(items: pl.DataFrame, column: str | None = None) -> pl.DataFr
     if items.schema[column].is_nested():
         raise InputError(f"category={column}: holds {items.schema[column]}; name a column with one value per item")
     return items.select(ITEM_ID, pl.col(column).cast(pl.String).alias(CATEGORY))
-
-
-def read_items(data: Path) -> pl.DataFrame:
-    """The catalogue of a prepared folder.
-
-    Raises:
-        InputError: if there is none.
-    """
-    path = data / f"{ITEMS.name}.parquet"
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable ({reason}); run `supplytower data prepare --out {data}`") from None

@@ -15,10 +15,11 @@ import polars as pl
 
 from data_pipelines import console as terminal
 from data_pipelines.atomic import replace_directory, write_json, write_text
-from data_pipelines.baskets import item_categories, make_baskets, read_events, read_items
+from data_pipelines.baskets import item_categories, make_baskets, read_events
 from data_pipelines.config import describe, resolve
+from data_pipelines.prepared_tables import read_table
 from data_pipelines.result_table import require_folder
-from data_pipelines.schema import InputError
+from data_pipelines.schema import ITEMS, InputError
 from data_pipelines.splits import read_manifest
 from training.rule_mining import Mined, mine
 from training.rules_config import RulesConfig
@@ -99,7 +100,7 @@ def mine_rules(data: Path, config: RulesConfig) -> MinedRules:
         InputError: if the folder has no events, no category is known, or no thing is in enough baskets.
     """
     read_manifest(data)
-    events, items = read_events(data, config.until), read_items(data)
+    events, items = read_events(data, config.until), read_table(data, ITEMS.name)
     categories = item_categories(items, config.category) if "category" in config.levels else None
     rules, bundles, levels, n_baskets = [], [], {}, 0
     with terminal.progress() as bar:

@@ -7,14 +7,13 @@ from typing import Any
 
 import narwhals as nw
 import polars as pl
-from polars.exceptions import PolarsError
 
 from data_pipelines import schema as s
 from data_pipelines.customer_features import FeatureColumns, ShopTables
 from data_pipelines.frames import Lazy
+from data_pipelines.prepared_tables import scan_table
 from data_pipelines.splits import read_manifest
 from training.profile_config import ProfileConfig
-from training.user_requests import first_line
 
 DISCOUNT = "disc"
 
@@ -51,7 +50,9 @@ def read_shop(data: Path, config: ProfileConfig, until: datetime | None = None) 
             before `until`.
     """
     manifest = read_manifest(data)
-    events, items, users = (_scan(data / f"{table.name}.parquet") for table in (s.EVENTS, s.ITEMS, s.USERS))
+    events, items, users = (
+        scan_table(data, table.name, list(table.required)) for table in (s.EVENTS, s.ITEMS, s.USERS)
+    )
     promotions = data / f"{s.PROMOTIONS}.parquet"
     kinds, attributes = events.collect_schema(), items.collect_schema()
     if until is None:
@@ -87,19 +88,12 @@ def read_shop(data: Path, config: ProfileConfig, until: datetime | None = None) 
         time_zone=defaults.get("time_zone") or "UTC",
     )
     tables = ShopTables(
-        _lazy(events), _lazy(items), _lazy(users), _lazy(_scan(promotions)) if promotions.exists() else None
+        _lazy(events),
+        _lazy(items),
+        _lazy(users),
+        _lazy(scan_table(data, s.PROMOTIONS)) if promotions.exists() else None,
     )
     return ShopLog(tables, columns, until, manifest["fingerprint"], notices)
-
-
-def _scan(path: Path) -> pl.LazyFrame:
-    try:
-        frame = pl.scan_parquet(path)
-        frame.collect_schema()
-    except (OSError, PolarsError) as error:
-        remedy = f"run `supplytower data prepare --out {path.parent}`"
-        raise s.InputError(f"{path}: cannot be read ({first_line(error)}); {remedy}") from None
-    return frame
 
 
 def _lazy(frame: pl.LazyFrame) -> Lazy:

@@ -272,6 +272,14 @@ def test_damaged_or_unknown(data, profiles, tmp_path, capsys):
     assert "name a file that ends with .html" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("column", ["user_id", "timestamp"])
+def test_a_table_that_lacks_a_column_is_named(tmp_path, capsys, column):
+    folder = write_world(tmp_path / "data")
+    pl.read_parquet(folder / "events.parquet").drop(column).write_parquet(folder / "events.parquet")
+    assert build(folder, tmp_path / "out") == 2
+    assert f"events.parquet: column '{column}' is missing; run `supplytower data prepare`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("lacking", ["next_id", "quality", "segment_id", "frequency"])
 def test_a_folder_that_lacks_something_is_named(profiles, tmp_path, capsys, lacking):
     found = read_profiles(profiles)
