@@ -90,8 +90,11 @@ def test_planning_again_sends_nothing_twice(shop, capsys):
     assert plan(shop) == 0  # even where the world has changed since
     assert (shop / "out.parquet").read_bytes() == first
     assert "spring has been decided for 2018-01-01 before" in capsys.readouterr().err
+    # another table beside the first one has the same log
+    assert plan(shop, out="again.parquet") == 0
+    assert sent(shop, "again.parquet") == {"u8": "milk", "u9": "milk"}
     # the next day the rest of the budget is for others: a customer is addressed once in the flight
-    assert plan(shop, "--at", "2018-01-02T12:00", "--log", str(shop / "out_log"), out="next.parquet") == 0
+    assert plan(shop, "--at", "2018-01-02T12:00", out="next.parquet") == 0
     assert sent(shop, "next.parquet") == {"u6": "milk", "u7": "milk"}
 
 
@@ -116,13 +119,24 @@ def test_a_crash_before_the_log_leaves_nothing(shop, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(plan_module, "to_table", crash)
         assert plan(shop) == 130
-    assert not list((shop / "out_log").glob("*.parquet"))
+    assert not list((shop / "campaigns_log").glob("*.parquet"))
     assert plan(shop) == 0
     assert len(sent(shop)) == 2
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_killed_plan_was_writing_was_not_decided(shop, whole):
+    assert plan(shop) == 0
+    log = shop / "campaigns_log" / "2018-01-01.parquet"
+    left_over = log.rename(log.with_name(".0123456789ab.2018-01-01.parquet"))  # as `replace_file` names it meanwhile
+    if not whole:
+        left_over.write_bytes(left_over.read_bytes()[:100])
+    assert plan(shop) == 0
+    assert sent(shop) == {"u8": "milk", "u9": "milk"}
+
+
 def test_two_plans_at_a_time_are_one_too_many(shop, capsys):
-    with AuditLog(shop / "out_log").locked():
+    with AuditLog(shop / "campaigns_log").locked():
         assert plan(shop) == 2
     assert "another plan is being made" in capsys.readouterr().err
     assert plan(shop) == 0
@@ -140,16 +154,13 @@ def test_what_would_sell_out_is_not_advertised_and_what_is_overstocked_is_pushed
     assert plan(shop, "--stock-plan", str(shop / "some.csv"), *strict, out="strict.parquet") == 0
     assert set(sent(shop, "strict.parquet").values()) == {"milk"}  # just at the limit; beef is not in the plan
     only_milk = CAMPAIGN + "    products: [milk]\n"
-    (shop / "milk.yaml").write_text(only_milk.replace("spring", "milk"))
-    assert (
-        plan(shop, "--stock-plan", str(shop / "stock.csv"), out="milk.parquet", campaigns=str(shop / "milk.yaml")) == 0
-    )
+    (shop / "milk.yaml").write_text(only_milk)
+    anew = ["--stock-plan", str(shop / "stock.csv"), "--log"]
+    assert plan(shop, *anew, str(shop / "2"), out="milk.parquet", campaigns=str(shop / "milk.yaml")) == 0
     assert set(pl.read_parquet(shop / "milk.parquet")["reason"]) == {"audience", "stock"}
-    pushed = CAMPAIGN.replace("spring", "push") + "    items: overstocked\n    overstock_bonus: 0.1\n"
+    pushed = CAMPAIGN + "    items: overstocked\n    overstock_bonus: 0.1\n"
     (shop / "push.yaml").write_text(pushed)
-    assert (
-        plan(shop, "--stock-plan", str(shop / "stock.csv"), out="push.parquet", campaigns=str(shop / "push.yaml")) == 0
-    )
+    assert plan(shop, *anew, str(shop / "3"), out="push.parquet", campaigns=str(shop / "push.yaml")) == 0
     best = pl.read_parquet(shop / "push.parquet").filter(user_id="u9").row(0, named=True)
     assert (best["item_id"], best["worth"]) == ("beef", pytest.approx(4.0))  # 0.3 and 0.1 of the price
 
