@@ -107,5 +107,5 @@ class AuditLog:
 
 
 def default_folder(out: Path) -> Path:
-    """The log beside a table of decisions, the same whatever its name: each its own would begin caps and budgets anew."""
+    """The log beside a table of decisions, whatever its name: with one for each, caps and budgets would begin anew."""
     return out.with_name(LOG)

@@ -24,7 +24,7 @@ from data_pipelines.schema import InputError
 from serving.campaigns.audience import suggestion
 
 TEMPLATES = Path(__file__).with_name("templates")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME, CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*"), re.compile(r"[a-z0-9][a-z0-9_.-]*")
 SHARES = ("discount", "click_rate", "holdout")
 AMOUNTS = ("budget", "cost_per_contact", "bid", "conversion_value", "overstock_bonus")
 
@@ -80,7 +80,8 @@ class Campaign:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         self._require("id", bool(NAME.fullmatch(self.id)), "letters, digits, - _ and . only")
-        self._require("channel", bool(NAME.fullmatch(self.channel)) and self.channel != "all", "a name, e.g. email")
+        fine = bool(CHANNEL.fullmatch(self.channel)) and self.channel != "all"
+        self._require("channel", fine, "a name in small letters, e.g. email")
         if self.end < self.start:
             raise InputError(f"end {self.end} is before start {self.start}; give the last day of the flight")
         for name in AMOUNTS:

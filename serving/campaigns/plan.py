@@ -61,9 +61,7 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     add_sources(parser)
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
-    parser.add_argument(
-        "--log", type=Path, help="folder of what was decided before (default: campaigns_log beside --out)"
-    )
+    parser.add_argument("--log", type=Path, help="folder of what was decided (default: campaigns_log beside --out)")
     arguments = parser.parse_args(argv)
     require_table(arguments.out)
     require_apart(arguments, written=("out",), read=("scores", "stock_plan", "consent", "contacts", "uplift", "config"))
@@ -90,7 +88,10 @@ def _plan(
     new = [campaign for campaign in running if campaign.id not in before]
     for campaign in running:
         if campaign.id in before:
-            said = f"Note: {campaign.id} has been decided for {day} before (see {log.folder}): that stands; --log FOLDER begins anew"
+            said = (
+                f"Note: {campaign.id} has been decided for {day} before (see {log.folder}): that stands; name another "
+            )
+            said += "--log to try something else"
             terminal.console.print(said, soft_wrap=True, highlight=False)
     if new:
         result = plan_day(sources, policy, new, log, arguments)

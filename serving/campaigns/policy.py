@@ -81,7 +81,7 @@ class Policy:
             match = CAP.fullmatch(text.strip())
             if match is None or float(match["days"]) <= 0:
                 raise InputError(f"caps: {text!r} is not understood; write e.g. `email 2 per 7 days`")
-            found.append(Cap(match["channel"], int(match["contacts"]), float(match["days"])))
+            found.append(Cap(match["channel"].lower(), int(match["contacts"]), float(match["days"])))
         return tuple(found)
 
     @property

@@ -57,6 +57,7 @@ def test_a_bid_costs_what_its_clicks_cost(tmp_path):
         ({"goal": "conversion"}, "needs conversion_value"),
         ({"contacts_per_customer": "0"}, "contacts_per_customer is 0; it must be at least 1"),
         ({"channel": "all"}, "channel is 'all'; it must be a name"),
+        ({"channel": "Email"}, "channel is 'Email'; it must be a name in small letters"),
         ({"id": "a/b"}, "campaign 'a/b': id is 'a/b'; it must be letters"),
     ],
 )

@@ -236,6 +236,13 @@ def test_every_customer_can_be_told_why(shop, capsys):
     assert "no customer 'nobody'; an id is e.g. 'u0'" in capsys.readouterr().err
 
 
+def test_a_campaign_may_be_called_by_a_number(shop, capsys):
+    (shop / "spring.yaml").write_text(CAMPAIGN.replace("spring", "007"))
+    assert plan(shop, out="out.csv") == 0
+    assert main(["campaigns", "explain", "u9", "007", "--decisions", str(shop / "out.csv")]) == 0
+    assert "007/2018-01-01/u9: sent" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("out", ["out.parquet", "out.csv"])
 def test_all_templates_run_as_they_are(shop, out, capsys):
     names = [path.stem for path in sorted(TEMPLATES.glob("*.yaml"))]

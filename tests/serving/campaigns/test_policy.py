@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.schema import InputError
-from serving.campaigns.caps import CONTACTS, History, no_contacts
+from serving.campaigns.caps import CONTACTS, History, no_contacts, read_contacts
 from serving.campaigns.consent import allowed, read_consent
 from serving.campaigns.holdout import holdout_point
 from serving.campaigns.policy import Cap, Policy, is_quiet, next_allowed, zone
@@ -92,6 +92,13 @@ def test_caps_count_what_was_sent_in_the_window():
     assert before.room("all", caps, 5).tolist() == [0, 0, 2]
 
 
+def test_channels_and_campaigns_of_contacts_are_names(tmp_path):
+    (tmp_path / "sent.csv").write_text("user_id,channel,send_at,campaign_id\na,Email,2018-01-10T09:00:00,007\n")
+    sent = read_contacts(tmp_path / "sent.csv")
+    assert sent.select("channel", "campaign_id").row(0) == ("email", "007")
+    assert Policy(caps=("Email 1 per 7 days",)).frequency_caps[0].channel == "email"
+
+
 def test_contacts_tire_half_as_much_after_a_half_life():
     load = history(("a", "email", "2018-01-10T12:00"), ("a", "sms", "2018-01-03T12:00")).load(7.0)
     npt.assert_allclose(load, [1.5, 0.0, 0.0])
@@ -109,11 +116,17 @@ def test_consent_is_given_by_channel_and_an_opt_out_counts_most(tmp_path):
     consent = read_consent(tmp_path / "consent.csv")
     # a: e-mail; b: all but sms; c: was never asked
     assert allowed(consent, USERS, ["email", "sms"]).tolist() == [[True, False], [True, False], [False, False]]
+    # names of channels are the same in capitals
+    (tmp_path / "capitals.csv").write_text("user_id,channel,consent\na,ALL,true\na, Email,false\n")
+    assert allowed(read_consent(tmp_path / "capitals.csv"), USERS, ["email", "sms"])[0].tolist() == [False, True]
     opted_out = pl.concat([consent, pl.DataFrame({"user_id": "b", "channel": "all", "consent": False})])
     assert not allowed(opted_out, USERS, ["email", "sms"])[1].any()
     assert allowed(None, USERS, ["email"]).all()
     (tmp_path / "consent.csv").write_text("user_id,channel,consent\na,email,maybe\n")
     with pytest.raises(InputError, match="consent in row 1 is 'maybe'; write true or false"):
+        read_consent(tmp_path / "consent.csv")
+    (tmp_path / "consent.csv").write_text("user_id,channel,consent\na,all,true\na,,false\n")
+    with pytest.raises(InputError, match="row 2 has no channel"):
         read_consent(tmp_path / "consent.csv")
 
 
