@@ -51,7 +51,8 @@ def weigh(situation: Situation, policy: Policy, offers: pl.DataFrame) -> pl.Data
     pair = row * len(situation.campaigns) + column
     order = np.lexsort((item, pair, -value))  # the most valuable first; equal ones in the order of customers
     ranked = _Ranked(row[order], pair[order], item[order], situation.category[item[order]], reason[order])
-    ranked.limit_categories(policy.offers_per_category)
+    if policy.offers_per_customer > policy.offers_per_category:  # else nobody gets too many of one anyway
+        ranked.limit_categories(policy.offers_per_category)
     ranked.limit_units(np.maximum(probability * uplift, 0.0)[order], spare[order])
     best = ranked.best_of_all()
     chosen = order[best]

@@ -17,7 +17,7 @@ from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.result_table import require_apart, require_table, write_table
 from data_pipelines.schema import CAMPAIGN_ID, COST, DECIDED, ITEM_ID, TIME_ZONE, USER_ID, VALUE, InputError
-from serving.campaigns.allocation import BoolArray, FloatArray
+from serving.campaigns.allocation import BoolArray, FloatArray, IntArray
 from serving.campaigns.audience import matches
 from serving.campaigns.audit_log import AuditLog, default_folder
 from serving.campaigns.campaign import TEMPLATES, Campaign, read_campaigns
@@ -176,8 +176,15 @@ def find_situation(sources: Sources, policy: Policy, campaigns: list[Campaign], 
         spent,
         uplift_of(sources.uplift, users, campaigns),
         sources.items,
-        sources.items[CATEGORY].fill_null("").rank("dense").cast(pl.Int64).to_numpy(),
+        categories(sources.items),
     )
+
+
+def categories(items: pl.DataFrame) -> IntArray:
+    """A number for every item's category, `[items]`; an item without one is a category of its own."""
+    alone = pl.format("item {}", ITEM_ID)
+    known = pl.format("category {}", CATEGORY)
+    return items.select(pl.coalesce(known, alone).rank("dense").cast(pl.Int64)).to_series().to_numpy()
 
 
 def send_times(customers: pl.DataFrame, policy: Policy, at: datetime) -> Times:

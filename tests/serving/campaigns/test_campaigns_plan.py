@@ -181,6 +181,17 @@ def test_consent_earlier_contacts_and_night_are_respected(shop):
     assert (said["u9"], said["u8"]) == ("consent", "frequency_cap")
 
 
+def test_products_without_a_category_do_not_crowd_each_other_out(shop):
+    items = shop / "data" / "items.parquet"
+    pl.read_parquet(items).drop("product_category").write_parquet(items)
+    rich = CAMPAIGN.replace("0.8", "99")
+    other = rich.replace("spring", "other").replace("campaigns:", "").replace("email", "sms")
+    (shop / "spring.yaml").write_text(f"{rich}    products: [milk]\n{other.strip(chr(10))}\n    products: [beef]\n")
+    assert plan(shop, "--set", "offers_per_customer=2", "--set", "caps=[]") == 0
+    chosen = pl.read_parquet(shop / "out.parquet").filter("decided")["campaign_id"].value_counts()
+    assert dict(chosen.iter_rows()) == {"spring": 8, "other": 8}  # u2 to u9; even u2's beef brings 0.1 × 3 - 0.2
+
+
 def test_every_customer_sleeps_in_his_own_time_zone(shop, capsys):
     users = shop / "data" / "users.parquet"
     zones = [None] * 8 + ["America/New_York", "Asia/Tokyo"]
