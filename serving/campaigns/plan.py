@@ -7,7 +7,7 @@ see `audit_log`, so that planning a day again decides nothing twice.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import polars as pl
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.result_table import require_apart, require_table, write_table
-from data_pipelines.schema import CAMPAIGN_ID, COST, DECIDED, ITEM_ID, TIME_ZONE, USER_ID, VALUE, InputError
+from data_pipelines.schema import CAMPAIGN_ID, COST, DECIDED, ITEM_ID, SEND_AT, TIME_ZONE, USER_ID, VALUE, InputError
 from serving.campaigns.allocation import BoolArray, FloatArray, IntArray
 from serving.campaigns.audience import matches
 from serving.campaigns.audit_log import AuditLog, default_folder
@@ -161,9 +161,8 @@ def find_situation(sources: Sources, policy: Policy, campaigns: list[Campaign], 
     contacts = pl.concat([log.contacts(), sources.contacts])
     spent = np.zeros(len(campaigns))
     for number, campaign in enumerate(campaigns):
-        begin, end = campaign.start, campaign.end + timedelta(1)
-        inside = (pl.col(CAMPAIGN_ID) == campaign.id) & (pl.col("send_at") >= begin) & (pl.col("send_at") < end)
-        spent[number] = contacts.filter(inside)[COST].sum()
+        inside = pl.col(SEND_AT).dt.date().is_between(campaign.start, campaign.end)
+        spent[number] = contacts.filter(inside & (pl.col(CAMPAIGN_ID) == campaign.id))[COST].sum()
     return Situation(
         sources.at.date(),
         users,

@@ -148,9 +148,9 @@ def _moment(given: str | None, events: pl.DataFrame) -> datetime:
     if given is not None:
         try:
             at = datetime.fromisoformat(given)
-        except ValueError:
+            return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+        except (ValueError, OverflowError):
             raise InputError(f"--at {given}: is no moment; write e.g. 2018-01-01T09:00") from None
-        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
     last = events[TIMESTAMP].max()
     if not isinstance(last, datetime):
         raise InputError("there are no events: say with --at for when to plan")

@@ -46,6 +46,8 @@ def test_a_bid_costs_what_its_clicks_cost(tmp_path):
     [
         ({"budget": "-1"}, "campaign 'spring': budget is -1.0; it must be at least 0"),
         ({"budget": "much"}, "setting 'budget' cannot be 'much'; it must be number"),
+        ({"budget": "1e308"}, "budget is 1e+308; it must be at least 0 and at most 1e+15"),
+        ({"contacts_per_customer": f"{10**30}"}, "it must be at least 1 and at most 1,000,000,000"),
         ({"budget": "nan"}, "setting 'budget' cannot be 'nan'"),
         ({"end": "2024-02-01"}, "end 2024-02-01 is before start 2024-03-01"),
         ({"start": "soon"}, "setting 'start' cannot be 'soon'"),

@@ -204,6 +204,15 @@ def test_every_customer_sleeps_in_his_own_time_zone(shop, capsys):
     assert "time_zone of the customers=Atlantis: no such time zone" in capsys.readouterr().err
 
 
+def test_a_campaign_may_have_no_end(shop):
+    endless = CAMPAIGN.replace("end: 2018-01-02", "end: 9999-12-31") + "    pacing: asap\n"
+    (shop / "spring.yaml").write_text(endless)
+    assert plan(shop) == 0
+    assert len(sent(shop)) == 4  # the whole budget
+    assert plan(shop, "--at", "2018-01-05", out="later.parquet") == 0
+    assert sent(shop, "later.parquet") == {}
+
+
 def test_before_the_first_event_there_is_nobody_to_win(shop):
     (shop / "spring.yaml").write_text(CAMPAIGN.replace("2018", "2010"))
     assert plan(shop, "--at", "2010-01-01T12:00") == 0
@@ -272,6 +281,7 @@ def test_all_templates_run_as_they_are(shop, out, capsys):
     [
         (["--at", "2019-01-01"], "no campaign runs on 2019-01-01"),
         (["--at", "noon"], "--at noon: is no moment"),
+        (["--at", "0001-01-01T00:00+14:00"], "--at 0001-01-01T00:00+14:00: is no moment"),
         (["--models", "m"], "give one of --models, --model-server and --scores"),
         (["--set", "caps=[email often]"], "caps: 'email often' is not understood"),
         (["--set", "category_column=kind"], "category_column=kind: no such column of the items"),

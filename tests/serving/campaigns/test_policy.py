@@ -39,6 +39,13 @@ def test_contacts_wait_until_the_quiet_ends(now, where, first):
     assert next_allowed(at(now), zone(where, "here"), NIGHT) == at(first)
 
 
+def test_an_hour_that_comes_twice_is_not_sent_back_to():
+    # quiet until 2:30; on that night 2:15 comes at 0:15 and at 1:15 UTC, and 2:30 at 0:30 and at 1:30
+    quiet, berlin = (time(21), time(2, 30)), zone("Europe/Berlin", "here")
+    assert next_allowed(at("2018-10-28T00:15"), berlin, quiet) == at("2018-10-28T00:30")
+    assert next_allowed(at("2018-10-28T01:15"), berlin, quiet) == at("2018-10-28T01:30")
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     now=st.datetimes(datetime(2015, 1, 1), datetime(2026, 1, 1)),
@@ -57,7 +64,9 @@ def test_no_moment_is_ever_quiet(now, where, begin, end):
     ("settings_", "said"),
     [
         ({"caps": ("email often",)}, "caps: 'email often' is not understood; write e.g. `email 2 per 7 days`"),
-        ({"quiet_from": "nine"}, "quiet_from=nine: is no time of day"),
+        ({"quiet_from": "nine"}, "quiet_from=nine: is no local time of day"),
+        ({"quiet_until": "08:00+02:00"}, r"quiet_until=08:00\+02:00: is no local time of day"),
+        ({"offers_per_customer": 10**30}, "must be at least 1 and at most 1,000,000,000"),
         ({"time_zone": "Mars/Olympus"}, "time_zone=Mars/Olympus: no such time zone"),
         ({"stockout_limit": 1.5}, "stockout_limit=1.5: must be a share"),
         ({"offers_per_customer": 0}, "offers_per_customer=0: must be at least 1"),
@@ -88,6 +97,7 @@ def test_caps_count_what_was_sent_in_the_window():
     )
     caps = (Cap("email", 2, 7.0), Cap("email", 1, 1.0), Cap("all", 2, 30.0))
     assert before.room("email", caps, 5).tolist() == [0, 0, 1]
+    assert before.room("email", Policy(caps=(f"email {10**30} per 1 day",)).frequency_caps, 5).tolist() == [5, 5, 5]
     assert before.room("sms", caps, 5).tolist() == [5, 5, 5]
     assert before.room("all", caps, 5).tolist() == [0, 0, 2]
 
