@@ -51,7 +51,7 @@ class Allocation:
 
     @property
     def gap(self) -> float:
-        """Share of the bound that a perfect plan could be worth more, at most."""
+        """Share of the bound that the plan lacks; of what the best plan is worth, it lacks no more."""
         return max(self.bound - self.total, 0.0) / self.bound if self.bound > 0 else 0.0
 
 

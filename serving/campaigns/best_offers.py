@@ -45,7 +45,7 @@ def weigh(situation: Situation, policy: Policy, offers: pl.DataFrame) -> pl.Data
     refused = {
         Reason.STOCK: sells_out > policy.stockout_limit,
         Reason.NO_PRICE: np.isnan(worth),
-        Reason.VALUE: ~(value > 0),
+        Reason.VALUE: ~(value > 0) | (worth < 0),  # a customer who is driven away from a loss is no gain
     }
     reason = np.select(list(refused.values()), [int(key) for key in refused], int(Reason.CHOSEN)).astype(np.int8)
     pair = row * len(situation.campaigns) + column

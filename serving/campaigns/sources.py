@@ -100,6 +100,8 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
     data: Path = arguments.data
     if not data.is_dir():
         raise InputError(f"--data {data}: no such folder; {PREPARE}")
+    if policy.only_planned and arguments.stock_plan is None:
+        raise InputError("only_planned=true: needs --stock-plan, or nothing could be advertised")
     with terminal.console.status("reading"):
         log = data / f"{EVENTS.name}.parquet"
         events = read_table(log, (USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP), PREPARE)

@@ -80,6 +80,7 @@ def test_the_budget_of_the_day_goes_to_the_likeliest(shop, capsys):
     printed = capsys.readouterr()
     assert "the budget goes to customers who are worth more" in printed.out
     assert "2 contacts for 0.40, worth 4.70" in printed.err
+    assert "the plan is worth at least 100.00% of the best one" in printed.err
     assert "everybody is taken to have agreed" in printed.err
 
 
@@ -158,6 +159,9 @@ def test_what_would_sell_out_is_not_advertised_and_what_is_overstocked_is_pushed
     anew = ["--stock-plan", str(shop / "stock.csv"), "--log"]
     assert plan(shop, *anew, str(shop / "2"), out="milk.parquet", campaigns=str(shop / "milk.yaml")) == 0
     assert set(pl.read_parquet(shop / "milk.parquet")["reason"]) == {"audience", "stock"}
+    capsys.readouterr()
+    assert main(["campaigns", "explain", "u9", "spring", "--decisions", str(shop / "milk.parquet")]) == 0
+    assert "none of the products" in capsys.readouterr().out
     pushed = CAMPAIGN + "    items: overstocked\n    overstock_bonus: 0.1\n"
     (shop / "push.yaml").write_text(pushed)
     assert plan(shop, *anew, str(shop / "3"), out="push.parquet", campaigns=str(shop / "push.yaml")) == 0
@@ -220,9 +224,10 @@ def test_before_the_first_event_there_is_nobody_to_win(shop):
 
 
 def test_segments_of_the_profiles_and_uplift(shop):
-    pl.DataFrame({"user_id": ["u2", "u3", "u4"], "segment": ["loyal", "loyal", "new"]}).write_parquet(
-        shop / "profiles.parquet"
-    )
+    # the profiles are old: since then all of them came again
+    pl.DataFrame(
+        {"user_id": ["u2", "u3", "u4"], "segment": ["loyal", "loyal", "new"], "recency_days": 99.0}
+    ).write_parquet(shop / "profiles.parquet")
     (shop / "spring.yaml").write_text(CAMPAIGN.replace("frequency >= 2", "segment in ['loyal'] and recency_days < 9"))
     pl.DataFrame({"user_id": ["u2", "u3"], "uplift": [2.0, -1.0], "campaign_id": ["spring", None]}).write_csv(
         shop / "u.csv"
@@ -284,6 +289,7 @@ def test_all_templates_run_as_they_are(shop, out, capsys):
         (["--at", "0001-01-01T00:00+14:00"], "--at 0001-01-01T00:00+14:00: is no moment"),
         (["--models", "m"], "give one of --models, --model-server and --scores"),
         (["--set", "caps=[email often]"], "caps: 'email often' is not understood"),
+        (["--set", "only_planned=true"], "only_planned=true: needs --stock-plan"),
         (["--set", "category_column=kind"], "category_column=kind: no such column of the items"),
         (["--profiles", "nowhere"], "nowhere: cannot be read"),
         (["--stock-plan", "nowhere.parquet"], "nowhere.parquet: cannot be read"),

@@ -90,6 +90,9 @@ def test_goals_discounts_bonuses_and_uplift():
         assert found.offer["worth"].item() == pytest.approx(worth)
     driven_away = situation(1, [campaign()], uplift=np.full((1, 1), -0.5))
     assert run(driven_away, one).reason.tolist() == [[Reason.VALUE]]
+    # driven away from a sale at a loss: (-0.5) × (-12) is no gain
+    loss = situation(1, [campaign(discount=0.9)], uplift=np.full((1, 1), -0.5))
+    assert run(loss, one).reason.tolist() == [[Reason.VALUE]]
     known = situation(1, [campaign()], items=items(unit_cost=[1.0, 15.0, None]))
     assert run(known, one).offer["worth"].item() == pytest.approx(5.0)
 
