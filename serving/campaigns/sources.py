@@ -111,7 +111,9 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
         items = _items(data / f"{ITEMS.name}.parquet", policy)
         derived = derive_profiles(events, items, at)
         users_file = data / f"{USERS.name}.parquet"
-        users = read_table(users_file, (USER_ID,)) if users_file.exists() else derived.select(USER_ID)
+        seen = events.select(USER_ID).unique()  # who left a full cart and never bought is a customer too
+        users = read_table(users_file, (USER_ID,)) if users_file.exists() else seen
+        users = pl.concat([users, seen.join(users, on=USER_ID, how="anti")], how="diagonal")
         profiles = None if arguments.profiles is None else read_profiles(arguments.profiles)
         if profiles is not None and not users[USER_ID].is_in(profiles[USER_ID].implode()).any():
             raise InputError(

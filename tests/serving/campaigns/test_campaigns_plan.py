@@ -208,6 +208,17 @@ def test_every_customer_sleeps_in_his_own_time_zone(shop, capsys):
     assert "time_zone of the customers=Atlantis: no such time zone" in capsys.readouterr().err
 
 
+def test_who_left_a_cart_and_never_bought_is_reminded(shop):
+    events = shop / "data" / "events.parquet"
+    cart = pl.DataFrame({"user_id": "new", "item_id": "milk", "event_type": "add_to_cart", "timestamp": [END]})
+    pl.concat([pl.read_parquet(events), cart], how="diagonal").write_parquet(events)
+    pl.DataFrame({"user_id": ["new"], "item_id": "milk", "probability": 0.5}).write_parquet(shop / "scores.parquet")
+    for users in ("told", "not told"):
+        assert plan(shop, "--log", str(shop / users), campaigns="reminder") == 0
+        assert sent(shop) == {"new": "milk"}
+        (shop / "data" / "users.parquet").unlink(missing_ok=True)
+
+
 def test_a_campaign_may_have_no_end(shop):
     endless = CAMPAIGN.replace("end: 2018-01-02", "end: 9999-12-31") + "    pacing: asap\n"
     (shop / "spring.yaml").write_text(endless)
