@@ -26,7 +26,7 @@ from serving.campaigns.consent import allowed
 from serving.campaigns.customers import CATEGORY
 from serving.campaigns.decide import Outcome, decide
 from serving.campaigns.decisions import to_table
-from serving.campaigns.offers import candidates, products, scored_offers, sellable
+from serving.campaigns.offers import candidates, products, reminders, scored_offers, sellable
 from serving.campaigns.plan_summary import show
 from serving.campaigns.policy import Policy, next_allowed, zone
 from serving.campaigns.purchase_probability import Questions, ask_models, ask_server
@@ -213,9 +213,12 @@ def find_offers(
 ) -> pl.DataFrame:
     """Offers with their probabilities, from a table of scores or from the model."""
     passed = np.asarray(screening.reason == Reason.CHOSEN, bool)
-    if sources.scores is not None:
-        return scored_offers(sources.scores, situation.users, sources.items, passed, assortment)
     events = sources.numbered_events()
+    if sources.scores is not None:
+        found = scored_offers(sources.scores, situation.users, sources.items, passed, assortment)
+        reminds = pl.col("campaign").is_in([n for n, one in enumerate(situation.campaigns) if one.offers == "reminder"])
+        due = found.filter(reminds).join(reminders(events, sources.at), on=["user", "item"], how="semi")
+        return pl.concat([found.filter(~reminds), due])
     found = candidates(events, sources.at, situation.campaigns, policy, passed, assortment)
     pairs = found.select("user", "item").unique().sort("user", "item")
     questions = Questions(situation.users, sources.items[ITEM_ID], events, pairs, sources.at)

@@ -212,7 +212,8 @@ def test_who_left_a_cart_and_never_bought_is_reminded(shop):
     events = shop / "data" / "events.parquet"
     cart = pl.DataFrame({"user_id": "new", "item_id": "milk", "event_type": "add_to_cart", "timestamp": [END]})
     pl.concat([pl.read_parquet(events), cart], how="diagonal").write_parquet(events)
-    pl.DataFrame({"user_id": ["new"], "item_id": "milk", "probability": 0.5}).write_parquet(shop / "scores.parquet")
+    likely = {"user_id": ["new", "new", "u9"], "item_id": ["milk", "beef", "milk"], "probability": [0.5, 0.9, 0.9]}
+    pl.DataFrame(likely).write_parquet(shop / "scores.parquet")  # only the first one lies in a cart
     for users in ("told", "not told"):
         assert plan(shop, "--log", str(shop / users), campaigns="reminder") == 0
         assert sent(shop) == {"new": "milk"}
