@@ -33,6 +33,7 @@ from serving.campaigns.purchase_probability import Questions, ask_models, ask_se
 from serving.campaigns.screening import Screening, screen
 from serving.campaigns.situation import Reason, Situation
 from serving.campaigns.sources import Sources, add_sources, load
+from serving.campaigns.stock_limits import less_promised
 from serving.campaigns.value import uplift_of
 
 WIDE = 160
@@ -174,7 +175,7 @@ def find_situation(sources: Sources, policy: Policy, campaigns: list[Campaign], 
         History(contacts, users, send_at),
         spent,
         uplift_of(sources.uplift, users, campaigns),
-        sources.items,
+        less_promised(sources.items, log.of_day(sources.at.date())),
         categories(sources.items),
     )
 

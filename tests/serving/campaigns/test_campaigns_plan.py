@@ -169,6 +169,20 @@ def test_what_would_sell_out_is_not_advertised_and_what_is_overstocked_is_pushed
     assert (best["item_id"], best["worth"]) == ("beef", pytest.approx(4.0))  # 0.3 and 0.1 of the price
 
 
+def test_units_that_an_earlier_plan_of_the_day_counts_on_are_not_spared_twice(shop):
+    # one unit of milk can be spared: u9 takes 0.9 of it, and 0.8 for u8 are not there, in this plan or the next
+    stock = {"unique_id": ["milk"], "stockout_probability": 0.0, "on_hand": 3, "on_order": 0, "demand_until_arrival": 2}
+    pl.DataFrame(stock).write_csv(shop / "stock.csv")
+    milk = CAMPAIGN + "    products: [milk]\n    pacing: asap\n"
+    (shop / "spring.yaml").write_text(milk)
+    (shop / "other.yaml").write_text(milk.replace("spring", "other"))
+    assert plan(shop, "--stock-plan", str(shop / "stock.csv")) == 0
+    assert sent(shop) == {"u9": "milk"}
+    words = ["--stock-plan", str(shop / "stock.csv"), "--at", "2018-01-01T18:00"]
+    assert plan(shop, *words, campaigns=str(shop / "other.yaml"), out="other.parquet") == 0
+    assert sent(shop, "other.parquet") == {}
+
+
 def test_consent_earlier_contacts_and_night_are_respected(shop):
     pl.DataFrame({"user_id": [f"u{u}" for u in range(9)], "channel": "email", "consent": True}).write_csv(
         shop / "c.csv"
