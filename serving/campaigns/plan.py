@@ -214,12 +214,15 @@ def find_offers(
 ) -> pl.DataFrame:
     """Offers with their probabilities, from a table of scores or from the model."""
     passed = np.asarray(screening.reason == Reason.CHOSEN, bool)
-    events = sources.numbered_events()
     if sources.scores is not None:
         found = scored_offers(sources.scores, situation.users, sources.items, passed, assortment)
-        reminds = pl.col("campaign").is_in([n for n, one in enumerate(situation.campaigns) if one.offers == "reminder"])
-        due = found.filter(reminds).join(reminders(events, sources.at), on=["user", "item"], how="semi")
-        return pl.concat([found.filter(~reminds), due])
+        reminding = [number for number, one in enumerate(situation.campaigns) if one.offers == "reminder"]
+        if not reminding:
+            return found
+        reminds = pl.col("campaign").is_in(reminding)
+        due = reminders(sources.numbered_events(), sources.at)
+        return pl.concat([found.filter(~reminds), found.filter(reminds).join(due, on=["user", "item"], how="semi")])
+    events = sources.numbered_events()
     found = candidates(events, sources.at, situation.campaigns, policy, passed, assortment)
     pairs = found.select("user", "item").unique().sort("user", "item")
     questions = Questions(situation.users, sources.items[ITEM_ID], events, pairs, sources.at)
