@@ -1,7 +1,9 @@
 """From files to decisions and their explanations, and what cannot be planned."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -123,6 +125,48 @@ def test_a_crash_before_the_log_leaves_nothing(shop, monkeypatch):
     assert not list((shop / "campaigns_log").glob("*.parquet"))
     assert plan(shop) == 0
     assert len(sent(shop)) == 2
+
+
+CAPS = (("all", 1, 1.0), ("email", 2, 3.0), ("sms", 1, 2.5))
+WEEK = """
+campaigns:
+  - {id: a, channel: email, start: 2018-01-01, end: 2018-01-06, budget: 1.0, cost_per_contact: 0.1, pacing: even}
+  - {id: b, channel: email, start: 2018-01-02, end: 2018-01-07, budget: 0.9, cost_per_contact: 0.07, pacing: asap}
+  - {id: c, channel: sms, start: 2018-01-01, end: 2018-01-08, budget: 0.5, cost_per_contact: 0.03, pacing: even}
+"""
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_caps_and_budgets_hold_over_days(shop, in_order):
+    generator = np.random.default_rng(1)
+    zones = pl.Series("time_zone", generator.choice(["UTC", "Asia/Tokyo", "America/Los_Angeles"], 10).tolist())
+    users = pl.read_parquet(shop / "data" / "users.parquet").with_columns(zones)
+    users.write_parquet(shop / "data" / "users.parquet")
+    each = "contacts_per_customer: 3, holdout: 0.2, pacing"
+    (shop / "spring.yaml").write_text(WEEK.replace("pacing", each))
+    caps = ", ".join(f"{channel} {most} per {days} days" for channel, most, days in CAPS)
+    words = ["--set", f"caps=[{caps}]", "--set", "offers_per_customer=2", "--set", "fatigue=0"]
+    seconds = generator.choice(8 * 24 * 3600, 20, replace=False)  # several a day
+    for second in np.sort(seconds) if in_order else seconds:
+        assert plan(shop, "--at", (datetime(2018, 1, 1) + timedelta(seconds=int(second))).isoformat(), *words) == 0
+    log = pl.concat(pl.read_parquet(path) for path in (shop / "campaigns_log").glob("*.parquet"))
+    assert log["decision_id"].is_unique().all()
+    found = log.filter("decided").join(users, on="user_id")
+    assert found.height > 5
+    spent = dict(found.group_by("campaign_id").agg(pl.col("cost").sum()).iter_rows())
+    assert all(spent.get(name, 0.0) <= budget + 1e-9 for name, budget in (("a", 1.0), ("b", 0.9), ("c", 0.5)))
+    assert found.group_by("campaign_id", "user_id").len()["len"].max() <= 3
+    assert not {*found.select("campaign_id", "user_id").iter_rows()} & {
+        *log.filter(reason="holdout").select("campaign_id", "user_id").iter_rows()
+    }
+    for user, zone_, channel, now in found.select("user_id", "time_zone", "channel", "send_at").iter_rows():
+        assert 8 <= now.replace(tzinfo=UTC).astimezone(ZoneInfo(zone_)).hour < 21
+        for about, most, days in CAPS:
+            window = pl.col("send_at").is_between(now - timedelta(days), now, closed="right")
+            mine = found.filter(
+                (pl.col("user_id") == user) & window & ((pl.col("channel") == about) | (about == "all"))
+            )
+            assert about not in (channel, "all") or mine.height <= most
 
 
 @pytest.mark.parametrize("whole", [True, False])
