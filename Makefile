@@ -64,7 +64,7 @@ quickstart: $(INSTALLED) $(DATA)/manifest.json ## train and export both models o
 		--report $(SIMULATION:.parquet=.html)
 	$(BIN)/supplytower profile build --data $(DATA) --out $(PROFILES)
 	$(BIN)/supplytower profile report --profiles $(PROFILES)
-	@rm -rf $(CAMPAIGNS:.parquet=_log) # what is planned again has been decided
+	@rm -rf $(QUICKSTART)/campaigns_log # else what is planned again would have been decided
 	$(BIN)/supplytower campaigns plan --models $(MODELS) --data $(DATA) --profiles $(PROFILES) --campaigns win-back \
 		--out $(CAMPAIGNS)
 	$(BIN)/supplytower campaigns explain 1003 win-back --decisions $(CAMPAIGNS)
@@ -100,6 +100,6 @@ bench: $(INSTALLED_BENCH) ## measure against peers on this machine
 clean: ## remove the environment, caches and the quickstart's output
 	rm -rf $(VENV) $(DATA) $(RUNS) $(MODELS) $(RECOMMENDATIONS) $(FORECAST) $(FORECAST:.parquet=.png) *.egg-info
 	rm -rf $(PLAN) $(PLAN:.parquet=.html) $(SIMULATION) $(SIMULATION:.parquet=.html)
-	rm -rf $(PROFILES) $(CAMPAIGNS) $(CAMPAIGNS:.parquet=_log)
+	rm -rf $(PROFILES) $(CAMPAIGNS) $(QUICKSTART)/campaigns_log
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -108,12 +108,19 @@ def parse_moment(text: str, option: str) -> datetime:
 
 
 class _TextLoader(yaml.SafeLoader):
-    """YAML whose plain scalars are text, except null."""
+    """YAML whose plain scalars are text, except null, and whose keys are there once."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (overrides an attribute of the base class)
         first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse what YAML forbids and its reader lets pass: of two budgets, the last would count silently."""
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.MarkedYAMLError(problem=f"{twice[0]!r} is there twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> Mapping[str, object]:

@@ -51,7 +51,7 @@ class Allocation:
 
     @property
     def gap(self) -> float:
-        """Share of the bound that a perfect plan could be worth more, at most."""
+        """Share of the bound that the plan lacks; of what the best plan is worth, it lacks no more."""
         return max(self.bound - self.total, 0.0) / self.bound if self.bound > 0 else 0.0
 
 
@@ -88,12 +88,17 @@ def allocate(problem: Problem) -> Allocation:
         return Allocation(whole, np.zeros(campaigns), 0.0, 0.0)
     some = problem.take(rows)
     value = some.value - TIE * top * np.arange(campaigns)  # no two campaigns are worth the same to a customer
-    quota = np.floor(problem.contacts + 1e-9)
+    quota = affordable(problem.contacts)
     price, chosen = _least_prices(some, value, quota, top)
     bound = _bound(some, value, chosen, price)
     chosen = _spend_rest(some, value - price, chosen, quota)
     whole[rows] = chosen
     return Allocation(whole, price, float(some.value[chosen].sum()), bound)
+
+
+def affordable(contacts: FloatArray) -> FloatArray:
+    """Whole contacts: a budget of 0.3 pays for three of 0.1, though floating point says 2.9999999999999996."""
+    return np.asarray(np.floor(contacts + 1e-9))
 
 
 def _least_prices(some: Problem, value: FloatArray, quota: FloatArray, top: float) -> tuple[FloatArray, BoolArray]:

@@ -15,7 +15,8 @@ from polars.exceptions import PolarsError
 
 from data_pipelines.schema import SEGMENT, InputError
 
-LONGEST = 2_000
+LONGEST, DEEPEST = 2_000, 100
+"""Characters, and parts within parts: far more than anybody writes, far less than would overflow a stack."""
 NAMED = (SEGMENT,)
 """Columns whose values are names that people give: one that does not occur is a mistake, not an empty audience."""
 CONSTANTS = {"true": True, "false": False}
@@ -31,7 +32,7 @@ CALCULATE: dict[type[ast.operator], Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
     ast.Add: lambda left, right: left + right,
     ast.Sub: lambda left, right: left - right,
     ast.Mult: lambda left, right: left * right,
-    ast.Div: lambda left, right: left / right,
+    ast.Div: lambda left, right: left / pl.when(right != 0).then(right),  # nothing is known of x / 0
 }
 
 
@@ -52,13 +53,16 @@ def matches(expression: str, table: pl.DataFrame, where: str) -> pl.Series:
     """
     if not expression.strip():
         return pl.Series([True]).new_from_index(0, table.height)
+    if len(expression) > LONGEST:
+        raise InputError(f"{where}: is longer than {LONGEST:,} characters")
     try:
-        node = ast.parse(expression.strip(), mode="eval").body if len(expression) <= LONGEST else None
+        node = ast.parse(expression.strip(), mode="eval").body
+        deep = _depth(node) > DEEPEST
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         said = getattr(error, "msg", str(error))
         raise InputError(f"{where}: {expression!r} is not understood: {said}") from None
-    if node is None:
-        raise InputError(f"{where}: is longer than {LONGEST:,} characters")
+    if deep:
+        raise InputError(f"{where}: has more than {DEEPEST} parts within parts; write less of them")
     try:
         found = table.select(_Translation(expression, table, where).expression(node).alias("found"))["found"]
     except (PolarsError, TypeError, OverflowError) as error:
@@ -68,6 +72,10 @@ def matches(expression: str, table: pl.DataFrame, where: str) -> pl.Series:
         raise InputError(f"{where}: {expression!r} is not a condition; compare something, e.g. `frequency > 3`")
     found = found.fill_null(False)
     return found.new_from_index(0, table.height) if len(found) != table.height else found  # of constants alone
+
+
+def _depth(node: ast.AST) -> int:
+    return 1 + max(map(_depth, ast.iter_child_nodes(node)), default=0)
 
 
 class _Translation:
@@ -123,7 +131,7 @@ class _Translation:
             raise InputError(f"{self.where}: {share:g} is not a share; write e.g. top({column}, 0.2)")
         values = self._column(column)
         rank = values.rank("min", descending=highest)  # equal values are in or out together
-        return rank <= share * values.count()
+        return rank <= share * values.count() + 1e-9  # 0.29 × 100 is 28.999999999999996
 
     def _column(self, name: str) -> pl.Expr:
         if name not in self.table.columns:
@@ -131,7 +139,8 @@ class _Translation:
                 f"{self.where}: no column {name!r} in {self.whole!r}{suggestion(name, self.table.columns)}; there are "
                 f"{', '.join(self.table.columns)}"
             )
-        return pl.col(name)
+        column = pl.col(name)
+        return column.fill_nan(None) if self.table[name].dtype.is_float() else column
 
     def _require_named(self, left: ast.expr, values: list[object]) -> None:
         if not (isinstance(left, ast.Name) and left.id in NAMED and left.id in self.table.columns):

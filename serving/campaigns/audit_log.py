@@ -19,7 +19,9 @@ from data_pipelines.atomic import replace_file
 from data_pipelines.schema import CAMPAIGN_ID, DECIDED, InputError
 from serving.campaigns.caps import CONTACTS, no_contacts
 
-SUFFIX, LOCK = ".parquet", ".lock"
+LOG, SUFFIX, LOCK = "campaigns_log", ".parquet", ".lock"
+DAYS = f"[0-9]*{SUFFIX}"
+"""Files of days; one that a killed process was writing begins with a dot and does not count."""
 
 
 class AuditLog:
@@ -66,7 +68,7 @@ class AuditLog:
     def contacts(self) -> pl.DataFrame:
         """What all plans decided to send."""
         found = [no_contacts()]
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+        for path in sorted(self.folder.glob(DAYS)):
             columns = [*CONTACTS, DECIDED]
             found.append(self._read(path, columns).filter(DECIDED).select(list(CONTACTS)).cast(CONTACTS))  # type: ignore[arg-type]
         return pl.concat(found)
@@ -88,7 +90,7 @@ class AuditLog:
         if before is not None:
             if twice := set(before[CAMPAIGN_ID]) & set(decisions[CAMPAIGN_ID]):
                 raise InputError(f"{self._path(day)}: {sorted(twice)[0]!r} has been decided; it is not decided twice")
-            decisions = pl.concat([before, decisions])
+            decisions = pl.concat([before, decisions], how="diagonal")
         with replace_file(self._path(day)) as temporary:
             decisions.write_parquet(temporary)
         return decisions
@@ -105,5 +107,5 @@ class AuditLog:
 
 
 def default_folder(out: Path) -> Path:
-    """The log beside a table of decisions."""
-    return out.with_name(f"{out.stem}_log")
+    """The log beside a table of decisions, whatever its name: with one for each, caps and budgets would begin anew."""
+    return out.with_name(LOG)

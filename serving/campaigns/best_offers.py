@@ -45,13 +45,14 @@ def weigh(situation: Situation, policy: Policy, offers: pl.DataFrame) -> pl.Data
     refused = {
         Reason.STOCK: sells_out > policy.stockout_limit,
         Reason.NO_PRICE: np.isnan(worth),
-        Reason.VALUE: ~(value > 0),
+        Reason.VALUE: ~(value > 0) | (worth < 0),  # a customer who is driven away from a loss is no gain
     }
     reason = np.select(list(refused.values()), [int(key) for key in refused], int(Reason.CHOSEN)).astype(np.int8)
     pair = row * len(situation.campaigns) + column
     order = np.lexsort((item, pair, -value))  # the most valuable first; equal ones in the order of customers
     ranked = _Ranked(row[order], pair[order], item[order], situation.category[item[order]], reason[order])
-    ranked.limit_categories(policy.offers_per_category)
+    if policy.offers_per_customer > policy.offers_per_category:  # else nobody gets too many of one anyway
+        ranked.limit_categories(policy.offers_per_category)
     ranked.limit_units(np.maximum(probability * uplift, 0.0)[order], spare[order])
     best = ranked.best_of_all()
     chosen = order[best]

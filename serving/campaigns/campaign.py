@@ -22,10 +22,12 @@ from typing import Literal
 from data_pipelines.config import read_yaml, resolve
 from data_pipelines.schema import InputError
 from serving.campaigns.audience import suggestion
+from serving.campaigns.policy import MOST
 
 TEMPLATES = Path(__file__).with_name("templates")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME, CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*"), re.compile(r"[a-z0-9][a-z0-9_.-]*")
 SHARES = ("discount", "click_rate", "holdout")
+LARGEST = 1e15
 AMOUNTS = ("budget", "cost_per_contact", "bid", "conversion_value", "overstock_bonus")
 
 
@@ -81,14 +83,17 @@ class Campaign:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         self._require("id", bool(NAME.fullmatch(self.id)), "letters, digits, - _ and . only")
-        self._require("channel", bool(NAME.fullmatch(self.channel)) and self.channel != "all", "a name, e.g. email")
+        fine = bool(CHANNEL.fullmatch(self.channel)) and self.channel != "all"
+        self._require("channel", fine, "a name in small letters, e.g. email")
         if self.end < self.start:
             raise InputError(f"end {self.end} is before start {self.start}; give the last day of the flight")
         for name in AMOUNTS:
-            self._require(name, (getattr(self, name) or 0.0) >= 0, "at least 0")
+            self._require(name, 0 <= (getattr(self, name) or 0.0) <= LARGEST, f"at least 0 and at most {LARGEST:g}")
         for name in SHARES:
             self._require(name, 0 <= getattr(self, name) <= 1, "a share from 0 to 1")
-        self._require("contacts_per_customer", self.contacts_per_customer >= 1, "at least 1")
+        self._require(
+            "contacts_per_customer", 1 <= self.contacts_per_customer <= MOST, f"at least 1 and at most {MOST:,}"
+        )
         if (self.cost_per_contact is None) == (self.bid is None):
             raise InputError("give either cost_per_contact or bid (a contact that costs nothing: cost_per_contact: 0)")
         if self.goal == "conversion" and not self.conversion_value:

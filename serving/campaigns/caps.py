@@ -10,7 +10,7 @@ import polars as pl
 from data_pipelines.schema import CAMPAIGN_ID, CHANNEL, COST, SEND_AT, USER_ID
 from serving.campaigns.allocation import BoolArray, FloatArray, IntArray
 from serving.campaigns.policy import ANY_CHANNEL, Cap
-from serving.campaigns.tables import numbers, positions, read_table, times
+from serving.campaigns.tables import channel_names, numbers, positions, read_table, times
 
 DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
 CONTACTS: dict[str, type[pl.DataType] | pl.DataType] = {
@@ -39,7 +39,7 @@ def read_contacts(path: Path) -> pl.DataFrame:
     named = pl.col(CAMPAIGN_ID) if CAMPAIGN_ID in table.columns else pl.lit(None)
     return table.select(
         USER_ID,
-        pl.col(CHANNEL).cast(pl.String),
+        channel_names(table, path),
         times(table, SEND_AT, path),
         named.cast(pl.String).alias(CAMPAIGN_ID),
         cost.alias(COST),

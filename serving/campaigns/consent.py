@@ -12,7 +12,7 @@ import polars as pl
 
 from data_pipelines.schema import CHANNEL, CONSENT, USER_ID, InputError
 from serving.campaigns.policy import ANY_CHANNEL
-from serving.campaigns.tables import positions, read_table
+from serving.campaigns.tables import channel_names, positions, read_table
 
 
 def read_consent(path: Path) -> pl.DataFrame:
@@ -26,7 +26,7 @@ def read_consent(path: Path) -> pl.DataFrame:
     known = text.replace_strict({"true": True, "false": False, "1": True, "0": False}, default=None)
     if (bad := known.cast(pl.Boolean).is_null().arg_true()).len():
         raise InputError(f"{path}: {CONSENT} in row {bad[0] + 1} is {table[CONSENT][bad[0]]!r}; write true or false")
-    return table.select(USER_ID, pl.col(CHANNEL).cast(pl.String), known.cast(pl.Boolean).alias(CONSENT))
+    return table.select(USER_ID, channel_names(table, path), known.cast(pl.Boolean).alias(CONSENT))
 
 
 def allowed(consent: pl.DataFrame | None, users: pl.Series, channels: list[str]) -> npt.NDArray[np.bool_]:

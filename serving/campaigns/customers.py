@@ -67,9 +67,14 @@ def derive_profiles(events: pl.DataFrame, items: pl.DataFrame, at: datetime) -> 
 
 
 def join_customers(users: pl.DataFrame, derived: pl.DataFrame, profiles: pl.DataFrame | None) -> pl.DataFrame:
-    """All that is known of every customer, sorted by id; where names are equal, profiles count first, then users."""
+    """All that is known of every customer, sorted by id.
+
+    What the events say is as of now, profiles may be older: of these only the columns count that are not derived.
+    Where other names are equal, profiles count first, then users.
+    """
     ids = pl.concat([table.select(USER_ID) for table in (users, derived)]).unique().sort(USER_ID)
-    for table in (profiles, users, derived):
+    old = None if profiles is None else profiles.drop(set(derived.columns) - {USER_ID}, strict=False)
+    for table in (old, users, derived):
         if table is not None:
             new = [name for name in table.columns if name not in ids.columns]
             ids = ids.join(

@@ -2,7 +2,7 @@
 
 First the tests that need no offer (`screening`), then every offer is weighed and each pair of customer and campaign
 keeps its best one (`best_offers`), last the budgets are spent (`allocation`). What comes before does not
-depend on budgets.
+depend on budgets, except that a campaign whose budget is used up takes no category and no stock from the others.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from data_pipelines.schema import ITEM_ID
-from serving.campaigns.allocation import Allocation, FloatArray, Problem, allocate
+from serving.campaigns.allocation import Allocation, FloatArray, Problem, affordable, allocate
 from serving.campaigns.best_offers import weigh
 from serving.campaigns.pacing import budget_of_day
 from serving.campaigns.policy import Policy
@@ -50,13 +50,6 @@ def decide(situation: Situation, policy: Policy, screening: Screening, offers: p
     """
     users, campaigns = len(situation.users), len(situation.campaigns)
     passed = screening.reason[offers["user"].to_numpy(), offers["campaign"].to_numpy()] == Reason.CHOSEN
-    offer = weigh(situation, policy, offers.filter(pl.Series(passed)))
-    row, column = offer["user"].to_numpy(), offer["campaign"].to_numpy()
-    said, reason = offer["reason"].to_numpy(), screening.reason.copy()
-    reason[(reason == Reason.CHOSEN)] = Reason.NO_OFFER
-    reason[row, column] = said
-    value = np.full((users, campaigns), -1.0)
-    value[row, column] = np.where(said == Reason.CHOSEN, offer["value"].to_numpy(), -1.0)
     budget = np.array(
         [
             budget_of_day(campaign, situation.day, spent)
@@ -65,6 +58,14 @@ def decide(situation: Situation, policy: Policy, screening: Screening, offers: p
     )
     cost = np.array([campaign.cost for campaign in situation.campaigns])
     contacts = np.where(cost > 0, budget / np.where(cost > 0, cost, 1.0), np.inf)
+    paid = affordable(contacts)[offers["campaign"].to_numpy()] >= 1
+    offer = pl.concat([weigh(situation, policy, offers.filter(pl.Series(passed & part))) for part in (paid, ~paid)])
+    row, column = offer["user"].to_numpy(), offer["campaign"].to_numpy()
+    said, reason = offer["reason"].to_numpy(), screening.reason.copy()
+    reason[(reason == Reason.CHOSEN)] = Reason.NO_OFFER
+    reason[row, column] = said
+    value = np.full((users, campaigns), -1.0)
+    value[row, column] = np.where(said == Reason.CHOSEN, offer["value"].to_numpy(), -1.0)
     found = allocate(Problem(value, situation.channel, contacts, screening.room, screening.slots))
     refused = (value > 0) & ~found.chosen
     reason[refused] = np.where(value - found.price > 0, Reason.OUTRANKED, Reason.BUDGET)[refused]

@@ -90,7 +90,9 @@ def tests(row: dict[str, Any]) -> list[tuple[str, str, str]]:
         Reason.NO_OFFER: ("a product to offer", offer),
         Reason.STOCK: (
             "will not sell out",
-            "not in the stock plan" if sell_out is None else f"{sell_out:.1%}, at most {row['stockout_limit']:.0%}",
+            ("not in the stock plan" if weighed else "none of the products")
+            if sell_out is None
+            else f"{sell_out:.1%}, at most {row['stockout_limit']:.0%}",
         ),
         Reason.NO_PRICE: ("price known", ""),
         Reason.VALUE: ("worth more than it costs", _sum(row) if weighed else ""),

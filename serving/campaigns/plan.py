@@ -7,7 +7,7 @@ see `audit_log`, so that planning a day again decides nothing twice.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +16,25 @@ import polars as pl
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.result_table import require_apart, require_table, write_table
-from data_pipelines.schema import CAMPAIGN_ID, COST, DECIDED, ITEM_ID, TIME_ZONE, USER_ID, VALUE, InputError
-from serving.campaigns.allocation import BoolArray, FloatArray
+from data_pipelines.schema import CAMPAIGN_ID, COST, DECIDED, ITEM_ID, SEND_AT, TIME_ZONE, USER_ID, VALUE, InputError
+from serving.campaigns.allocation import BoolArray, FloatArray, IntArray
 from serving.campaigns.audience import matches
 from serving.campaigns.audit_log import AuditLog, default_folder
-from serving.campaigns.bought_together import require_rules, suggestions, with_rules
+from serving.campaigns.bought_together import BOUGHT_TOGETHER, require_rules, suggestions, with_rules
 from serving.campaigns.campaign import TEMPLATES, Campaign, read_campaigns
 from serving.campaigns.caps import History, Times
 from serving.campaigns.consent import allowed
 from serving.campaigns.customers import CATEGORY
 from serving.campaigns.decide import Outcome, decide
 from serving.campaigns.decisions import to_table
-from serving.campaigns.offers import candidates, products, scored_offers, sellable
+from serving.campaigns.offers import candidates, products, reminders, scored_offers, sellable
 from serving.campaigns.plan_summary import show
 from serving.campaigns.policy import Policy, next_allowed, zone
 from serving.campaigns.purchase_probability import Questions, ask_models, ask_server
 from serving.campaigns.screening import Screening, screen
 from serving.campaigns.situation import Reason, Situation
 from serving.campaigns.sources import Sources, add_sources, load
+from serving.campaigns.stock_limits import less_promised
 from serving.campaigns.value import uplift_of
 
 WIDE = 160
@@ -64,7 +65,7 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     add_sources(parser)
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
-    parser.add_argument("--log", type=Path, help="folder of what was decided before (default: OUT_log beside --out)")
+    parser.add_argument("--log", type=Path, help="folder of what was decided (default: campaigns_log beside --out)")
     arguments = parser.parse_args(argv)
     require_table(arguments.out)
     require_apart(arguments, written=("out",), read=("scores", "stock_plan", "consent", "contacts", "uplift", "config"))
@@ -92,7 +93,10 @@ def _plan(
     new = [campaign for campaign in running if campaign.id not in before]
     for campaign in running:
         if campaign.id in before:
-            said = f"Note: {campaign.id} has been decided for {day} before (see {log.folder}): that stands"
+            said = (
+                f"Note: {campaign.id} has been decided for {day} before (see {log.folder}): that stands; name another "
+            )
+            said += "--log to try something else"
             terminal.console.print(said, soft_wrap=True, highlight=False)
     if new:
         result = plan_day(sources, policy, new, log, arguments)
@@ -162,9 +166,8 @@ def find_situation(sources: Sources, policy: Policy, campaigns: list[Campaign], 
     contacts = pl.concat([log.contacts(), sources.contacts])
     spent = np.zeros(len(campaigns))
     for number, campaign in enumerate(campaigns):
-        begin, end = campaign.start, campaign.end + timedelta(1)
-        inside = (pl.col(CAMPAIGN_ID) == campaign.id) & (pl.col("send_at") >= begin) & (pl.col("send_at") < end)
-        spent[number] = contacts.filter(inside)[COST].sum()
+        inside = pl.col(SEND_AT).dt.date().is_between(campaign.start, campaign.end)
+        spent[number] = contacts.filter(inside & (pl.col(CAMPAIGN_ID) == campaign.id))[COST].sum()
     return Situation(
         sources.at.date(),
         users,
@@ -176,10 +179,17 @@ def find_situation(sources: Sources, policy: Policy, campaigns: list[Campaign], 
         History(contacts, users, send_at),
         spent,
         uplift_of(sources.uplift, users, campaigns),
-        sources.items,
-        sources.items[CATEGORY].fill_null("").rank("dense").cast(pl.Int64).to_numpy(),
+        less_promised(sources.items, log.of_day(sources.at.date())),
+        categories(sources.items),
         sources.rules,
     )
+
+
+def categories(items: pl.DataFrame) -> IntArray:
+    """A number for every item's category, `[items]`; an item without one is a category of its own."""
+    alone = pl.format("item {}", ITEM_ID)
+    known = pl.format("category {}", CATEGORY)
+    return items.select(pl.coalesce(known, alone).rank("dense").cast(pl.Int64)).to_series().to_numpy()
 
 
 def send_times(customers: pl.DataFrame, policy: Policy, at: datetime) -> Times:
@@ -209,12 +219,21 @@ def find_offers(
 ) -> pl.DataFrame:
     """Offers with their probabilities, from a table of scores or from the model."""
     passed = np.asarray(screening.reason == Reason.CHOSEN, bool)
-    events, campaigns = sources.numbered_events(), situation.campaigns
-    most = policy.products_per_customer if sources.scores is None else sources.items.height
-    called = suggestions(sources.rules, sources.items[ITEM_ID], events, sources.at, campaigns, passed, assortment, most)
+    campaigns, called = situation.campaigns, None
+    if any(one.offers == BOUGHT_TOGETHER for one in campaigns):
+        most = policy.products_per_customer if sources.scores is None else sources.items.height
+        numbers = sources.items[ITEM_ID], sources.numbered_events
+        called = suggestions(sources.rules, *numbers, sources.at, campaigns, passed, assortment, most)
     if sources.scores is not None:
-        scored = scored_offers(sources.scores, situation.users, sources.items, passed, assortment)
-        return with_rules(scored, called, campaigns)
+        found = scored_offers(sources.scores, situation.users, sources.items, passed, assortment)
+        reminding = [number for number, one in enumerate(campaigns) if one.offers == "reminder"]
+        if reminding:
+            due, reminds = reminders(sources.numbered_events, sources.at), pl.col("campaign").is_in(reminding)
+            found = pl.concat(
+                [found.filter(~reminds), found.filter(reminds).join(due, on=["user", "item"], how="semi")]
+            )
+        return with_rules(found, called, campaigns)
+    events = sources.numbered_events
     found = candidates(events, sources.at, campaigns, policy, passed, assortment, called)
     pairs = found.select("user", "item").unique().sort("user", "item")
     questions = Questions(situation.users, sources.items[ITEM_ID], events, pairs, sources.at)

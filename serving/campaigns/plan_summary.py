@@ -46,5 +46,5 @@ def show(table: pl.DataFrame, situation: Situation, outcome: Outcome, kept_back:
         shown.add_row("products kept back by the stock", *(f"{count:,}" for count in kept_back))
     terminal.output(WIDE).print(shown)
     terminal.console.print(
-        f"a perfect plan would be worth at most {outcome.allocation.gap:.2%} more", soft_wrap=True, highlight=False
+        f"the plan is worth at least {1 - outcome.allocation.gap:.2%} of the best one", soft_wrap=True, highlight=False
     )

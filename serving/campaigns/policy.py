@@ -9,7 +9,8 @@ from data_pipelines.schema import InputError
 
 CAP = re.compile(r"(?P<channel>[A-Za-z0-9_.-]+) +(?P<contacts>\d+) +(?:per|in) +(?P<days>\d+(?:\.\d+)?) +days?")
 ANY_CHANNEL = "all"
-HOURS = 24
+MOST = 1_000_000_000
+"""Of anything that is counted: more would say the same."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Policy:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         for name in ("offers_per_customer", "offers_per_category", "products_per_campaign"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
+            self._require(name, 1 <= getattr(self, name) <= MOST, f"at least 1 and at most {MOST:,}")
         for name in ("overstock_days", "products_per_customer"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("stockout_limit", "margin", "fatigue"):
@@ -81,7 +82,7 @@ class Policy:
             match = CAP.fullmatch(text.strip())
             if match is None or float(match["days"]) <= 0:
                 raise InputError(f"caps: {text!r} is not understood; write e.g. `email 2 per 7 days`")
-            found.append(Cap(match["channel"], int(match["contacts"]), float(match["days"])))
+            found.append(Cap(match["channel"].lower(), min(int(match["contacts"]), MOST), float(match["days"])))
         return tuple(found)
 
     @property
@@ -91,9 +92,12 @@ class Policy:
 
     def _time(self, name: str) -> time:
         try:
-            return time.fromisoformat(getattr(self, name))
+            found = time.fromisoformat(getattr(self, name))
         except ValueError:
-            raise InputError(f"{name}={getattr(self, name)}: is no time of day; write e.g. 21:00") from None
+            found = None
+        if found is None or found.tzinfo is not None:
+            raise InputError(f"{name}={getattr(self, name)}: is no local time of day; write e.g. 21:00")
+        return found
 
 
 def zone(name: str, where: str) -> tzinfo:
@@ -130,6 +134,8 @@ def next_allowed(at: datetime, where: tzinfo, quiet: tuple[time, time]) -> datet
         return at
     day = local.date() if local.time() < quiet[1] else local.date() + timedelta(1)
     there = datetime.combine(day, quiet[1], where).astimezone(at.tzinfo)
+    if there < at:  # the clocks went back: the hour comes twice, and its first time is over
+        there = datetime.combine(day, quiet[1].replace(fold=1), where).astimezone(at.tzinfo)
     while is_quiet(there.astimezone(where).time(), quiet):  # the clocks went forward over the end
         there += timedelta(minutes=15)
     return there

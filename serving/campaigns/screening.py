@@ -1,7 +1,6 @@
 """The tests that need no offer: audience, consent, holdout, quiet hours, and what was sent before."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +43,7 @@ def screen(situation: Situation, policy: Policy) -> Screening:
     reason = np.zeros((users, most), np.int8)
     for column, campaign in enumerate(campaigns):
         channel = situation.channel[column]
-        begin, end = np.datetime64(campaign.start, "us"), np.datetime64(campaign.end + timedelta(1), "us")
+        begin, end = np.datetime64(campaign.start, "us"), np.datetime64(campaign.end, "us") + np.timedelta64(1, "D")
         point[:, column] = holdout_point(situation.users, policy.salt, campaign.id) if campaign.holdout else 1.0
         contacts[:, column] = history.of_campaign(campaign.id, (begin, end))
         refused = {

@@ -2,12 +2,14 @@
 
 import argparse
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
 from data_pipelines import console as terminal
+from data_pipelines.config import parse_moment
 from data_pipelines.schema import (
     CAMPAIGN_ID,
     CONSEQUENT,
@@ -62,6 +64,7 @@ class Sources:
     scores: pl.DataFrame | None
     rules: pl.DataFrame | None = None
 
+    @cached_property
     def numbered_events(self) -> pl.DataFrame:
         """Events with `user` and `item` as row numbers of customers and items, sorted by user and time."""
         user = positions(self.events[USER_ID], self.customers[USER_ID])
@@ -105,6 +108,8 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
     data: Path = arguments.data
     if not data.is_dir():
         raise InputError(f"--data {data}: no such folder; {PREPARE}")
+    if policy.only_planned and arguments.stock_plan is None:
+        raise InputError("only_planned=true: needs --stock-plan, or nothing could be advertised")
     with terminal.console.status("reading"):
         log = data / f"{EVENTS.name}.parquet"
         events = read_table(log, (USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP), PREPARE)
@@ -114,7 +119,9 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
         items = _items(data / f"{ITEMS.name}.parquet", policy)
         derived = derive_profiles(events, items, at)
         users_file = data / f"{USERS.name}.parquet"
-        users = read_table(users_file, (USER_ID,)) if users_file.exists() else derived.select(USER_ID)
+        seen = events.select(USER_ID).unique()  # who left a full cart and never bought is a customer too
+        users = read_table(users_file, (USER_ID,)) if users_file.exists() else seen
+        users = pl.concat([users, seen.join(users, on=USER_ID, how="anti")], how="diagonal")
         profiles = None if arguments.profiles is None else read_profiles(arguments.profiles)
         if profiles is not None and not users[USER_ID].is_in(profiles[USER_ID].implode()).any():
             raise InputError(
@@ -155,11 +162,7 @@ def _items(path: Path, policy: Policy) -> pl.DataFrame:
 
 def _moment(given: str | None, events: pl.DataFrame) -> datetime:
     if given is not None:
-        try:
-            at = datetime.fromisoformat(given)
-        except ValueError:
-            raise InputError(f"--at {given}: is no moment; write e.g. 2018-01-01T09:00") from None
-        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+        return parse_moment(given, "--at")
     last = events[TIMESTAMP].max()
     if not isinstance(last, datetime):
         raise InputError("there are no events: say with --at for when to plan")

@@ -11,12 +11,15 @@ import polars as pl
 
 from data_pipelines.schema import (
     DAYS_OF_COVER,
+    DECIDED,
     ITEM_ID,
     ON_HAND,
     ON_ORDER,
     OVERSTOCKED,
+    PROBABILITY,
     STOCKOUT_PROBABILITY,
     UNIQUE_ID,
+    UPLIFT,
 )
 from serving.campaigns.tables import numbers
 from serving.inventory.tables import read_table
@@ -53,6 +56,22 @@ def read_stock_plan(path: Path) -> pl.DataFrame:
         .agg(pl.col(STOCKOUT_PROBABILITY).max(), pl.col(DAYS_OF_COVER).min(), pl.col(SPARE_UNITS).sum())
         .with_columns(pl.col(SPARE_UNITS) if units else pl.lit(None, pl.Float64).alias(SPARE_UNITS))
     )
+
+
+def less_promised(items: pl.DataFrame, decided: pl.DataFrame | None) -> pl.DataFrame:
+    """Items whose spare units lack what those are expected to buy who got an offer before.
+
+    Args:
+        items: item_id, spare_units.
+        decided: item_id, probability, uplift and decided, as in the log; None if nothing was.
+    """
+    if decided is None:
+        return items
+    units = (pl.col(PROBABILITY) * pl.col(UPLIFT)).clip(0).sum().alias("promised")
+    promised = decided.filter(DECIDED).group_by(ITEM_ID).agg(units)
+    left = pl.col(SPARE_UNITS) - pl.col("promised").fill_null(0.0)
+    items = items.join(promised, on=ITEM_ID, how="left", maintain_order="left")
+    return items.with_columns(left.clip(0).alias(SPARE_UNITS)).drop("promised")
 
 
 def with_stock(

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from data_pipelines.schema import ITEM_ID, USER_ID, InputError
+from data_pipelines.schema import CAMPAIGN_ID, CHANNEL, ITEM_ID, USER_ID, InputError
 from serving.table_file import read_file, require_columns, with_ids
 
-TEXTS = (USER_ID, ITEM_ID)
+TEXTS = (USER_ID, ITEM_ID, CAMPAIGN_ID)
 
 
 def read_table(path: Path, required: Sequence[str], remedy: str = "give a Parquet or CSV file") -> pl.DataFrame:
@@ -39,6 +39,18 @@ def numbers(table: pl.DataFrame, name: str, path: Path, low: float, high: float 
         rule = "a number" if not np.isfinite(low) else rule
         raise InputError(f"{path}: {name} in row {bad[0] + 1} is {table[name][bad[0]]!r}; it must be {rule}")
     return values
+
+
+def channel_names(table: pl.DataFrame, path: Path) -> pl.Series:
+    """The column of channels in small letters: an opt-out of `Email` is one of email.
+
+    Raises:
+        InputError: naming a row without a channel.
+    """
+    found = table[CHANNEL].cast(pl.String).str.strip_chars().str.to_lowercase()
+    if (bad := (found.is_null() | (found == "")).arg_true()).len():
+        raise InputError(f"{path}: row {bad[0] + 1} has no {CHANNEL}; give one, or all")
+    return found
 
 
 def times(table: pl.DataFrame, name: str, path: Path) -> pl.Series:

@@ -121,6 +121,7 @@ def test_bad_override_names_key_value_and_remedy(word: str, fragments: list[str]
     ("text", "fragment"),
     [
         ("epochs: [1", "not valid YAML"),
+        ("epochs: 1\nrate: 2\nepochs: 3", "'epochs' is there twice"),
         ("- epochs", "must hold `key: value` lines"),
         ("epocs: 1", "did you mean 'epochs'?"),
         ("epochs: [1]", "'epochs' cannot be"),

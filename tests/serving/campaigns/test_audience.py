@@ -15,6 +15,8 @@ TABLE = pl.DataFrame(
         "recency_days": [10.0, 70.0, None, 90.0],
         "frequency": [9, 3, 9, 1],
         "member": [True, False, True, False],
+        "spend": [8.0, 0.0, float("nan"), 6.0],
+        "returns": [4, 0, 1, 0],
     }
 )
 
@@ -37,6 +39,9 @@ TABLE = pl.DataFrame(
         ("top(frequency, 0.25)", "ac"),  # they share the first place: both or none
         ("top(recency_days, 0.4)", "d"),
         ("bottom(recency_days, 0.4)", "a"),
+        ("spend > 7", "a"),  # what is no number is not known
+        ("not spend > 7", "bcd"),
+        ("spend / returns > 1", "a"),  # neither 0 / 0 nor 6 / 0 is more than anything
     ],
 )
 def test_what_holds(expression, users):
@@ -61,6 +66,8 @@ def test_what_holds(expression, users):
         ("top(frequency, 2)", "2 is not a share"),
         ("a" * 3000, "is longer than 2,000 characters"),
         ("(" * 500 + "frequency" + ")" * 500, "is not understood"),
+        ("not " * 200 + "member", "has more than 100 parts within parts"),
+        ("frequency > " + "-" * 1500 + "1", "is not understood"),
     ],
 )
 def test_what_is_refused(expression, said):
@@ -69,6 +76,11 @@ def test_what_is_refused(expression, said):
     assert said in str(error.value)
     assert str(error.value).startswith("campaign 'x': audience: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_share_is_not_lost_to_rounding():
+    hundred = pl.DataFrame({"spend": range(100)})
+    assert matches("top(spend, 0.29)", hundred, "here").sum() == 29  # though 0.29 × 100 is 28.999999999999996
 
 
 @given(st.text(alphabet="ab(). +-*/<>=,[]\"'1_notrueind", max_size=30))

@@ -46,6 +46,8 @@ def test_a_bid_costs_what_its_clicks_cost(tmp_path):
     [
         ({"budget": "-1"}, "campaign 'spring': budget is -1.0; it must be at least 0"),
         ({"budget": "much"}, "setting 'budget' cannot be 'much'; it must be number"),
+        ({"budget": "1e308"}, "budget is 1e+308; it must be at least 0 and at most 1e+15"),
+        ({"contacts_per_customer": f"{10**30}"}, "it must be at least 1 and at most 1,000,000,000"),
         ({"budget": "nan"}, "setting 'budget' cannot be 'nan'"),
         ({"end": "2024-02-01"}, "end 2024-02-01 is before start 2024-03-01"),
         ({"start": "soon"}, "setting 'start' cannot be 'soon'"),
@@ -57,6 +59,7 @@ def test_a_bid_costs_what_its_clicks_cost(tmp_path):
         ({"goal": "conversion"}, "needs conversion_value"),
         ({"contacts_per_customer": "0"}, "contacts_per_customer is 0; it must be at least 1"),
         ({"channel": "all"}, "channel is 'all'; it must be a name"),
+        ({"channel": "Email"}, "channel is 'Email'; it must be a name in small letters"),
         ({"id": "a/b"}, "campaign 'a/b': id is 'a/b'; it must be letters"),
     ],
 )

@@ -1,7 +1,9 @@
 """From files to decisions and their explanations, and what cannot be planned."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -91,6 +93,7 @@ def test_the_budget_of_the_day_goes_to_the_likeliest(shop, capsys):
     printed = capsys.readouterr()
     assert "the budget goes to customers who are worth more" in printed.out
     assert "2 contacts for 0.40, worth 4.70" in printed.err
+    assert "the plan is worth at least 100.00% of the best one" in printed.err
     assert "everybody is taken to have agreed" in printed.err
 
 
@@ -101,8 +104,11 @@ def test_planning_again_sends_nothing_twice(shop, capsys):
     assert plan(shop) == 0  # even where the world has changed since
     assert (shop / "out.parquet").read_bytes() == first
     assert "spring has been decided for 2018-01-01 before" in capsys.readouterr().err
+    # another table beside the first one has the same log
+    assert plan(shop, out="again.parquet") == 0
+    assert sent(shop, "again.parquet") == {"u8": "milk", "u9": "milk"}
     # the next day the rest of the budget is for others: a customer is addressed once in the flight
-    assert plan(shop, "--at", "2018-01-02T12:00", "--log", str(shop / "out_log"), out="next.parquet") == 0
+    assert plan(shop, "--at", "2018-01-02T12:00", out="next.parquet") == 0
     assert sent(shop, "next.parquet") == {"u6": "milk", "u7": "milk"}
 
 
@@ -127,13 +133,66 @@ def test_a_crash_before_the_log_leaves_nothing(shop, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(plan_module, "to_table", crash)
         assert plan(shop) == 130
-    assert not list((shop / "out_log").glob("*.parquet"))
+    assert not list((shop / "campaigns_log").glob("*.parquet"))
     assert plan(shop) == 0
     assert len(sent(shop)) == 2
 
 
+CAPS = (("all", 1, 1.0), ("email", 2, 3.0), ("sms", 1, 2.5))
+WEEK = """
+campaigns:
+  - {id: a, channel: email, start: 2018-01-01, end: 2018-01-06, budget: 1.0, cost_per_contact: 0.1, pacing: even}
+  - {id: b, channel: email, start: 2018-01-02, end: 2018-01-07, budget: 0.9, cost_per_contact: 0.07, pacing: asap}
+  - {id: c, channel: sms, start: 2018-01-01, end: 2018-01-08, budget: 0.5, cost_per_contact: 0.03, pacing: even}
+"""
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_caps_and_budgets_hold_over_days(shop, in_order):
+    generator = np.random.default_rng(1)
+    zones = pl.Series("time_zone", generator.choice(["UTC", "Asia/Tokyo", "America/Los_Angeles"], 10).tolist())
+    users = pl.read_parquet(shop / "data" / "users.parquet").with_columns(zones)
+    users.write_parquet(shop / "data" / "users.parquet")
+    each = "contacts_per_customer: 3, holdout: 0.2, pacing"
+    (shop / "spring.yaml").write_text(WEEK.replace("pacing", each))
+    caps = ", ".join(f"{channel} {most} per {days} days" for channel, most, days in CAPS)
+    words = ["--set", f"caps=[{caps}]", "--set", "offers_per_customer=2", "--set", "fatigue=0"]
+    seconds = generator.choice(8 * 24 * 3600, 20, replace=False)  # several a day
+    for second in np.sort(seconds) if in_order else seconds:
+        assert plan(shop, "--at", (datetime(2018, 1, 1) + timedelta(seconds=int(second))).isoformat(), *words) == 0
+    log = pl.concat(pl.read_parquet(path) for path in (shop / "campaigns_log").glob("*.parquet"))
+    assert log["decision_id"].is_unique().all()
+    found = log.filter("decided").join(users, on="user_id")
+    assert found.height > 5
+    spent = dict(found.group_by("campaign_id").agg(pl.col("cost").sum()).iter_rows())
+    assert all(spent.get(name, 0.0) <= budget + 1e-9 for name, budget in (("a", 1.0), ("b", 0.9), ("c", 0.5)))
+    assert found.group_by("campaign_id", "user_id").len()["len"].max() <= 3
+    assert not {*found.select("campaign_id", "user_id").iter_rows()} & {
+        *log.filter(reason="holdout").select("campaign_id", "user_id").iter_rows()
+    }
+    for user, zone_, channel, now in found.select("user_id", "time_zone", "channel", "send_at").iter_rows():
+        assert 8 <= now.replace(tzinfo=UTC).astimezone(ZoneInfo(zone_)).hour < 21
+        for about, most, days in CAPS:
+            window = pl.col("send_at").is_between(now - timedelta(days), now, closed="right")
+            mine = found.filter(
+                (pl.col("user_id") == user) & window & ((pl.col("channel") == about) | (about == "all"))
+            )
+            assert about not in (channel, "all") or mine.height <= most
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_killed_plan_was_writing_was_not_decided(shop, whole):
+    assert plan(shop) == 0
+    log = shop / "campaigns_log" / "2018-01-01.parquet"
+    left_over = log.rename(log.with_name(".0123456789ab.2018-01-01.parquet"))  # as `replace_file` names it meanwhile
+    if not whole:
+        left_over.write_bytes(left_over.read_bytes()[:100])
+    assert plan(shop) == 0
+    assert sent(shop) == {"u8": "milk", "u9": "milk"}
+
+
 def test_two_plans_at_a_time_are_one_too_many(shop, capsys):
-    with AuditLog(shop / "out_log").locked():
+    with AuditLog(shop / "campaigns_log").locked():
         assert plan(shop) == 2
     assert "another plan is being made" in capsys.readouterr().err
     assert plan(shop) == 0
@@ -151,16 +210,16 @@ def test_what_would_sell_out_is_not_advertised_and_what_is_overstocked_is_pushed
     assert plan(shop, "--stock-plan", str(shop / "some.csv"), *strict, out="strict.parquet") == 0
     assert set(sent(shop, "strict.parquet").values()) == {"milk"}  # just at the limit; beef is not in the plan
     only_milk = CAMPAIGN + "    products: [milk]\n"
-    (shop / "milk.yaml").write_text(only_milk.replace("spring", "milk"))
-    assert (
-        plan(shop, "--stock-plan", str(shop / "stock.csv"), out="milk.parquet", campaigns=str(shop / "milk.yaml")) == 0
-    )
+    (shop / "milk.yaml").write_text(only_milk)
+    anew = ["--stock-plan", str(shop / "stock.csv"), "--log"]
+    assert plan(shop, *anew, str(shop / "2"), out="milk.parquet", campaigns=str(shop / "milk.yaml")) == 0
     assert set(pl.read_parquet(shop / "milk.parquet")["reason"]) == {"audience", "stock"}
-    pushed = CAMPAIGN.replace("spring", "push") + "    items: overstocked\n    overstock_bonus: 0.1\n"
+    capsys.readouterr()
+    assert main(["campaigns", "explain", "u9", "spring", "--decisions", str(shop / "milk.parquet")]) == 0
+    assert "none of the products" in capsys.readouterr().out
+    pushed = CAMPAIGN + "    items: overstocked\n    overstock_bonus: 0.1\n"
     (shop / "push.yaml").write_text(pushed)
-    assert (
-        plan(shop, "--stock-plan", str(shop / "stock.csv"), out="push.parquet", campaigns=str(shop / "push.yaml")) == 0
-    )
+    assert plan(shop, *anew, str(shop / "3"), out="push.parquet", campaigns=str(shop / "push.yaml")) == 0
     best = pl.read_parquet(shop / "push.parquet").filter(user_id="u9").row(0, named=True)
     assert (best["item_id"], best["worth"]) == ("beef", pytest.approx(4.0))  # 0.3 and 0.1 of the price
 
@@ -172,6 +231,20 @@ def test_a_stock_plan_of_empty_shelves_is_pointed_out(shop, capsys):
     pl.DataFrame({"unique_id": ["milk", "beef"], "stockout_probability": 0.9}).write_csv(shop / "empty.csv")
     assert plan(shop, "--stock-plan", str(shop / "empty.csv"), out="empty.parquet") == 0
     assert "2 of 2 products are likely to sell out" in " ".join(capsys.readouterr().err.split())
+
+
+def test_units_that_an_earlier_plan_of_the_day_counts_on_are_not_spared_twice(shop):
+    # one unit of milk can be spared: u9 takes 0.9 of it, and 0.8 for u8 are not there, in this plan or the next
+    stock = {"unique_id": ["milk"], "stockout_probability": 0.0, "on_hand": 3, "on_order": 0, "demand_until_arrival": 2}
+    pl.DataFrame(stock).write_csv(shop / "stock.csv")
+    milk = CAMPAIGN + "    products: [milk]\n    pacing: asap\n"
+    (shop / "spring.yaml").write_text(milk)
+    (shop / "other.yaml").write_text(milk.replace("spring", "other"))
+    assert plan(shop, "--stock-plan", str(shop / "stock.csv")) == 0
+    assert sent(shop) == {"u9": "milk"}
+    words = ["--stock-plan", str(shop / "stock.csv"), "--at", "2018-01-01T18:00"]
+    assert plan(shop, *words, campaigns=str(shop / "other.yaml"), out="other.parquet") == 0
+    assert sent(shop, "other.parquet") == {}
 
 
 def test_consent_earlier_contacts_and_night_are_respected(shop):
@@ -190,6 +263,17 @@ def test_consent_earlier_contacts_and_night_are_respected(shop):
     assert (said["u9"], said["u8"]) == ("consent", "frequency_cap")
 
 
+def test_products_without_a_category_do_not_crowd_each_other_out(shop):
+    items = shop / "data" / "items.parquet"
+    pl.read_parquet(items).drop("product_category").write_parquet(items)
+    rich = CAMPAIGN.replace("0.8", "99")
+    other = rich.replace("spring", "other").replace("campaigns:", "").replace("email", "sms")
+    (shop / "spring.yaml").write_text(f"{rich}    products: [milk]\n{other.strip(chr(10))}\n    products: [beef]\n")
+    assert plan(shop, "--set", "offers_per_customer=2", "--set", "caps=[]") == 0
+    chosen = pl.read_parquet(shop / "out.parquet").filter("decided")["campaign_id"].value_counts()
+    assert dict(chosen.iter_rows()) == {"spring": 8, "other": 8}  # u2 to u9; even u2's beef brings 0.1 × 3 - 0.2
+
+
 def test_every_customer_sleeps_in_his_own_time_zone(shop, capsys):
     users = shop / "data" / "users.parquet"
     zones = [None] * 8 + ["America/New_York", "Asia/Tokyo"]
@@ -202,6 +286,27 @@ def test_every_customer_sleeps_in_his_own_time_zone(shop, capsys):
     assert "time_zone of the customers=Atlantis: no such time zone" in capsys.readouterr().err
 
 
+def test_who_left_a_cart_and_never_bought_is_reminded(shop):
+    events = shop / "data" / "events.parquet"
+    cart = pl.DataFrame({"user_id": "new", "item_id": "milk", "event_type": "add_to_cart", "timestamp": [END]})
+    pl.concat([pl.read_parquet(events), cart], how="diagonal").write_parquet(events)
+    likely = {"user_id": ["new", "new", "u9"], "item_id": ["milk", "beef", "milk"], "probability": [0.5, 0.9, 0.9]}
+    pl.DataFrame(likely).write_parquet(shop / "scores.parquet")  # only the first one lies in a cart
+    for users in ("told", "not told"):
+        assert plan(shop, "--log", str(shop / users), campaigns="reminder") == 0
+        assert sent(shop) == {"new": "milk"}
+        (shop / "data" / "users.parquet").unlink(missing_ok=True)
+
+
+def test_a_campaign_may_have_no_end(shop):
+    endless = CAMPAIGN.replace("end: 2018-01-02", "end: 9999-12-31") + "    pacing: asap\n"
+    (shop / "spring.yaml").write_text(endless)
+    assert plan(shop) == 0
+    assert len(sent(shop)) == 4  # the whole budget
+    assert plan(shop, "--at", "2018-01-05", out="later.parquet") == 0
+    assert sent(shop, "later.parquet") == {}
+
+
 def test_before_the_first_event_there_is_nobody_to_win(shop):
     (shop / "spring.yaml").write_text(CAMPAIGN.replace("2018", "2010"))
     assert plan(shop, "--at", "2010-01-01T12:00") == 0
@@ -209,9 +314,10 @@ def test_before_the_first_event_there_is_nobody_to_win(shop):
 
 
 def test_segments_of_the_profiles_and_uplift(shop):
-    pl.DataFrame({"user_id": ["u2", "u3", "u4"], "segment": ["loyal", "loyal", "new"]}).write_parquet(
-        shop / "profiles.parquet"
-    )
+    # the profiles are old: since then all of them came again
+    pl.DataFrame(
+        {"user_id": ["u2", "u3", "u4"], "segment": ["loyal", "loyal", "new"], "recency_days": 99.0}
+    ).write_parquet(shop / "profiles.parquet")
     (shop / "spring.yaml").write_text(CAMPAIGN.replace("frequency >= 2", "segment in ['loyal'] and recency_days < 9"))
     pl.DataFrame({"user_id": ["u2", "u3"], "uplift": [2.0, -1.0], "campaign_id": ["spring", None]}).write_csv(
         shop / "u.csv"
@@ -243,6 +349,13 @@ def test_every_customer_can_be_told_why(shop, capsys):
     assert "no campaign 'sprin'; did you mean 'spring'?" in capsys.readouterr().err
     assert main(["campaigns", "explain", "nobody", "spring", *decisions]) == 2
     assert "no customer 'nobody'; an id is e.g. 'u0'" in capsys.readouterr().err
+
+
+def test_a_campaign_may_be_called_by_a_number(shop, capsys):
+    (shop / "spring.yaml").write_text(CAMPAIGN.replace("spring", "007"))
+    assert plan(shop, out="out.csv") == 0
+    assert main(["campaigns", "explain", "u9", "007", "--decisions", str(shop / "out.csv")]) == 0
+    assert "007/2018-01-01/u9: sent" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("out", ["out.parquet", "out.csv"])
@@ -287,8 +400,10 @@ def test_rules_leave_other_campaigns_alone(shop):
     [
         (["--at", "2019-01-01"], "no campaign runs on 2019-01-01"),
         (["--at", "noon"], "--at noon: is no moment"),
+        (["--at", "0001-01-01T00:00+14:00"], "--at 0001-01-01T00:00+14:00: is no moment"),
         (["--models", "m"], "give one of --models, --model-server and --scores"),
         (["--set", "caps=[email often]"], "caps: 'email often' is not understood"),
+        (["--set", "only_planned=true"], "only_planned=true: needs --stock-plan"),
         (["--set", "category_column=kind"], "category_column=kind: no such column of the items"),
         (["--profiles", "nowhere"], "nowhere: cannot be read"),
         (["--stock-plan", "nowhere.parquet"], "nowhere.parquet: cannot be read"),

@@ -90,6 +90,9 @@ def test_goals_discounts_bonuses_and_uplift():
         assert found.offer["worth"].item() == pytest.approx(worth)
     driven_away = situation(1, [campaign()], uplift=np.full((1, 1), -0.5))
     assert run(driven_away, one).reason.tolist() == [[Reason.VALUE]]
+    # driven away from a sale at a loss: (-0.5) × (-12) is no gain
+    loss = situation(1, [campaign(discount=0.9)], uplift=np.full((1, 1), -0.5))
+    assert run(loss, one).reason.tolist() == [[Reason.VALUE]]
     known = situation(1, [campaign()], items=items(unit_cost=[1.0, 15.0, None]))
     assert run(known, one).offer["worth"].item() == pytest.approx(5.0)
 
@@ -141,6 +144,22 @@ def test_one_offer_of_a_category_and_of_a_customer():
     milk_and_cake = offers((0, 0, 0, 0.5), (0, 1, 2, 0.5))
     found = run(two, milk_and_cake, replace(NO_CAPS, offers_per_category=1, offers_per_customer=1))
     assert found.reason.tolist() == [[Reason.OUTRANKED, Reason.CHOSEN]]
+
+
+def test_a_campaign_without_money_takes_nothing_from_the_others():
+    shut_first = situation(2, [campaign(budget=0.0), campaign("d", cost_per_contact=0.2)], stock(spare_units=1.0))
+    milk = offers(*((user, number, 0, 0.5) for user in (0, 1) for number in (0, 1)))
+    for policy in (NO_CAPS, replace(NO_CAPS, offers_per_category=1)):
+        # the budget that is used up has the better offers of milk; two half units of it can be spared
+        assert run(shut_first, milk, policy).reason.tolist() == [[Reason.BUDGET, Reason.CHOSEN]] * 2
+
+
+def test_whom_one_campaign_cannot_pay_for_gets_the_other_ones_offer_of_the_category():
+    # one offer for a customer is one of a category, whoever makes it; the first budget pays for one contact
+    two = situation(3, [campaign(budget=0.1), campaign("d", cost_per_contact=0.2)])
+    milk = offers(*((user, number, 0, 0.5) for user in range(3) for number in (0, 1)))
+    found = run(two, milk, replace(NO_CAPS, offers_per_customer=1, offers_per_category=1))
+    assert (found.reason == Reason.CHOSEN).sum(axis=1).tolist() == [1, 1, 1]
 
 
 def test_what_the_stock_cannot_spare_is_offered_to_the_likeliest_and_the_others_get_something_else():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.schema import InputError
-from serving.campaigns.caps import CONTACTS, History, no_contacts
+from serving.campaigns.caps import CONTACTS, History, no_contacts, read_contacts
 from serving.campaigns.consent import allowed, read_consent
 from serving.campaigns.holdout import holdout_point
 from serving.campaigns.policy import Cap, Policy, is_quiet, next_allowed, zone
@@ -39,6 +39,13 @@ def test_contacts_wait_until_the_quiet_ends(now, where, first):
     assert next_allowed(at(now), zone(where, "here"), NIGHT) == at(first)
 
 
+def test_an_hour_that_comes_twice_is_not_sent_back_to():
+    # quiet until 2:30; on that night 2:15 comes at 0:15 and at 1:15 UTC, and 2:30 at 0:30 and at 1:30
+    quiet, berlin = (time(21), time(2, 30)), zone("Europe/Berlin", "here")
+    assert next_allowed(at("2018-10-28T00:15"), berlin, quiet) == at("2018-10-28T00:30")
+    assert next_allowed(at("2018-10-28T01:15"), berlin, quiet) == at("2018-10-28T01:30")
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     now=st.datetimes(datetime(2015, 1, 1), datetime(2026, 1, 1)),
@@ -57,7 +64,9 @@ def test_no_moment_is_ever_quiet(now, where, begin, end):
     ("settings_", "said"),
     [
         ({"caps": ("email often",)}, "caps: 'email often' is not understood; write e.g. `email 2 per 7 days`"),
-        ({"quiet_from": "nine"}, "quiet_from=nine: is no time of day"),
+        ({"quiet_from": "nine"}, "quiet_from=nine: is no local time of day"),
+        ({"quiet_until": "08:00+02:00"}, r"quiet_until=08:00\+02:00: is no local time of day"),
+        ({"offers_per_customer": 10**30}, "must be at least 1 and at most 1,000,000,000"),
         ({"time_zone": "Mars/Olympus"}, "time_zone=Mars/Olympus: no such time zone"),
         ({"stockout_limit": 1.5}, "stockout_limit=1.5: must be a share"),
         ({"offers_per_customer": 0}, "offers_per_customer=0: must be at least 1"),
@@ -88,8 +97,16 @@ def test_caps_count_what_was_sent_in_the_window():
     )
     caps = (Cap("email", 2, 7.0), Cap("email", 1, 1.0), Cap("all", 2, 30.0))
     assert before.room("email", caps, 5).tolist() == [0, 0, 1]
+    assert before.room("email", Policy(caps=(f"email {10**30} per 1 day",)).frequency_caps, 5).tolist() == [5, 5, 5]
     assert before.room("sms", caps, 5).tolist() == [5, 5, 5]
     assert before.room("all", caps, 5).tolist() == [0, 0, 2]
+
+
+def test_channels_and_campaigns_of_contacts_are_names(tmp_path):
+    (tmp_path / "sent.csv").write_text("user_id,channel,send_at,campaign_id\na,Email,2018-01-10T09:00:00,007\n")
+    sent = read_contacts(tmp_path / "sent.csv")
+    assert sent.select("channel", "campaign_id").row(0) == ("email", "007")
+    assert Policy(caps=("Email 1 per 7 days",)).frequency_caps[0].channel == "email"
 
 
 def test_contacts_tire_half_as_much_after_a_half_life():
@@ -109,11 +126,17 @@ def test_consent_is_given_by_channel_and_an_opt_out_counts_most(tmp_path):
     consent = read_consent(tmp_path / "consent.csv")
     # a: e-mail; b: all but sms; c: was never asked
     assert allowed(consent, USERS, ["email", "sms"]).tolist() == [[True, False], [True, False], [False, False]]
+    # names of channels are the same in capitals
+    (tmp_path / "capitals.csv").write_text("user_id,channel,consent\na,ALL,true\na, Email,false\n")
+    assert allowed(read_consent(tmp_path / "capitals.csv"), USERS, ["email", "sms"])[0].tolist() == [False, True]
     opted_out = pl.concat([consent, pl.DataFrame({"user_id": "b", "channel": "all", "consent": False})])
     assert not allowed(opted_out, USERS, ["email", "sms"])[1].any()
     assert allowed(None, USERS, ["email"]).all()
     (tmp_path / "consent.csv").write_text("user_id,channel,consent\na,email,maybe\n")
     with pytest.raises(InputError, match="consent in row 1 is 'maybe'; write true or false"):
+        read_consent(tmp_path / "consent.csv")
+    (tmp_path / "consent.csv").write_text("user_id,channel,consent\na,all,true\na,,false\n")
+    with pytest.raises(InputError, match="row 2 has no channel"):
         read_consent(tmp_path / "consent.csv")
 
 
