@@ -14,6 +14,7 @@ import polars as pl
 
 from data_pipelines.schema import EVENT_TYPE, ITEM_ID, PROBABILITY, TIME_ZONE, TIMESTAMP
 from serving.campaigns.allocation import FloatArray, IntArray
+from serving.campaigns.bought_together import BOUGHT_TOGETHER, with_rules
 from serving.campaigns.caps import History
 from serving.campaigns.consent import allowed
 from serving.campaigns.decide import decide
@@ -113,6 +114,7 @@ class AdCase:
         self._now = np.array([np.datetime64(here.at, "us")])
         self._when = np.array([LATER]) if _is_night(snapshot, row, here.at) else self._now
         self._sent_before = snapshot.contacts.of(here.user_id)
+        self._rules: pl.DataFrame | None = None  # that may speak to the customer
 
     def screened(self, contacts: pl.DataFrame, spent: Sequence[float]) -> Screened:
         """Ask everything that needs no offer.
@@ -160,16 +162,24 @@ class AdCase:
     def candidates(self, screened: Screened) -> pl.DataFrame:
         """Offers to be scored: user, campaign (its number among all of the case) and item as row numbers."""
         passed, open_ = screened.passed, [self.offerings[number] for number in screened.passed]
+        campaigns, mine, policy = screened.situation.campaigns, [one.mine for one in open_], self.snapshot.policy
+        called = None
+        if self.snapshot.rules is not None and any(one.offers == BOUGHT_TOGETHER for one in campaigns):
+            self._rules, called = self.snapshot.rules.suggestions(
+                self.here.events, self.here.at, campaigns, mine, policy.products_per_customer
+            )
         found = candidates(
             self.here.events,
             self.here.at,
-            screened.situation.campaigns,
-            self.snapshot.policy,
+            campaigns,
+            policy,
             np.ones((1, len(passed)), bool),
-            [one.mine for one in open_],
+            mine,
+            called,
             best=[one.best for one in open_],
             browsing=self.snapshot.browsing,
         )
+        found = with_rules(found, called, campaigns)
         return found.with_columns(campaign=pl.Series(passed[found["campaign"].to_numpy()], dtype=pl.Int64))
 
     def decided(self, screened: Screened, offers: pl.DataFrame, taken: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -191,7 +201,7 @@ class AdCase:
         if taken:
             gone: FloatArray = np.array([taken.get(item_id, 0.0) for item_id in items[ITEM_ID]])
             items = items.with_columns((pl.col(SPARE_UNITS) - gone).clip(0))
-        situation = replace(screened.situation, items=items, category=self.snapshot.category[rows])
+        situation = replace(screened.situation, items=items, category=self.snapshot.category[rows], rules=self._rules)
         outcome = decide(situation, self.snapshot.policy, screened.screening, local)
         sold_out = np.array([self.offerings[number].sold_out for number in screened.passed])
         outcome.reason[(outcome.reason == Reason.NO_OFFER) & sold_out] = Reason.STOCK

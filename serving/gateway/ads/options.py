@@ -22,6 +22,7 @@ def add_ad_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--consent", type=Path, help="table of user_id, channel and consent, for campaigns")
     parser.add_argument("--uplift", type=Path, help="table of user_id and uplift, for campaigns")
+    parser.add_argument("--rules", type=Path, help="folder written by `supplytower rules mine`, for bought_together")
     parser.add_argument(
         "--contact-log",
         type=Path,
@@ -53,6 +54,7 @@ def open_ads(arguments: argparse.Namespace, items: Path | None, settings: Gatewa
         arguments.profiles,
         arguments.consent,
         arguments.uplift,
+        arguments.rules,
         arguments.contact_log,
     )
     return AdSnapshots(files, record_days=settings.record_days, reload_seconds=settings.reload_seconds)

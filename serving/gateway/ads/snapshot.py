@@ -36,7 +36,7 @@ from data_pipelines.schema import (
 from serving.campaigns.allocation import BoolArray, IntArray
 from serving.campaigns.audience import row_condition
 from serving.campaigns.audit_log import AuditLog
-from serving.campaigns.bought_together import BOUGHT_TOGETHER
+from serving.campaigns.bought_together import read_rules, require_rules
 from serving.campaigns.campaign import Campaign, read_campaigns, template
 from serving.campaigns.caps import no_contacts
 from serving.campaigns.consent import read_consent
@@ -47,6 +47,7 @@ from serving.campaigns.sources import PREPARE, read_items, read_uplift
 from serving.campaigns.stock_limits import SPARE_UNITS, read_stock_plan, with_stock
 from serving.campaigns.tables import positions, read_table, times
 from serving.gateway.ads.rows_by_user import RowsByUser
+from serving.gateway.ads.rule_book import RuleBook
 from serving.gateway.watched_files import WatchedFiles
 from serving.table_file import read_file
 
@@ -68,6 +69,7 @@ class AdFiles:
         profiles: folder of `supplytower profile build`, or its table.
         consent: table of user_id, channel and consent.
         uplift: table of user_id and uplift.
+        rules: folder of `supplytower rules mine`, for campaigns that go by rules.
         contact_log: log folder of `supplytower campaigns plan`: what it sent counts for caps and budgets.
     """
 
@@ -79,6 +81,7 @@ class AdFiles:
     profiles: Path | None = None
     consent: Path | None = None
     uplift: Path | None = None
+    rules: Path | None = None
     contact_log: Path | None = None
 
     @property
@@ -86,7 +89,8 @@ class AdFiles:
         """What to look at for changes."""
         tables = [] if self.data is None else [self.data / f"{table.name}.parquet" for table in (USERS, EVENTS)]
         profiles = self.profiles / PROFILES_FILE if self.profiles and self.profiles.is_dir() else self.profiles
-        given = (self.items, self.policy, self.stock, profiles, self.consent, self.uplift, self.contact_log)
+        rules = self.rules / "rules.parquet" if self.rules and self.rules.is_dir() else self.rules
+        given = (self.items, self.policy, self.stock, profiles, self.consent, self.uplift, rules, self.contact_log)
         return [*map(template, self.campaigns), *tables, *filter(None, given)]
 
 
@@ -125,6 +129,7 @@ class AdSnapshot:
         consent: who agreed; None: nobody was asked.
         uplift: factors; None: nothing is known.
         contacts: what batch plans sent.
+        rules: what is bought together; None: nobody looked.
         browsing: whether the log has views or carts.
         stock_version: changes with what the stock plan can spare.
     """
@@ -138,6 +143,7 @@ class AdSnapshot:
     consent: RowsByUser | None
     uplift: RowsByUser | None
     contacts: RowsByUser
+    rules: RuleBook | None
     browsing: bool
     stock_version: str
 
@@ -160,7 +166,7 @@ def read_snapshot(files: AdFiles, record_days: float) -> AdSnapshot:
     policy = replace(resolve(Policy, file=files.policy), offers_per_customer=1)
     campaigns = read_campaigns(files.campaigns)
     _require_memory(policy, campaigns, record_days)
-    _require_offers(campaigns)
+    require_rules(files.rules, campaigns)
     items = read_items(files.items, policy)
     events, at = _events(files.data, items)
     customers = _customers(files, events, items, at)
@@ -183,6 +189,7 @@ def read_snapshot(files: AdFiles, record_days: float) -> AdSnapshot:
         None if files.consent is None else RowsByUser(read_consent(files.consent)),
         None if files.uplift is None else RowsByUser(read_uplift(files.uplift)),
         RowsByUser(contacts),
+        None if files.rules is None else RuleBook.of(read_rules(files.rules), items[ITEM_ID]),
         events.select(is_interest().any()).item(),
         hashlib.sha256(items.select(ITEM_ID, SPARE_UNITS).drop_nulls().write_csv().encode()).hexdigest()[:12],
     )
@@ -197,15 +204,6 @@ def _require_memory(policy: Policy, campaigns: Sequence[Campaign], record_days: 
             raise InputError(
                 f"{name}: lasts {days:g} days, but contacts are forgotten after record_days={record_days:g}; start the "
                 f"gateway with --set record_days={days:g}"
-            )
-
-
-def _require_offers(campaigns: Sequence[Campaign]) -> None:
-    for campaign in campaigns:
-        if campaign.offers == BOUGHT_TOGETHER:
-            raise InputError(
-                f"campaign {campaign.id!r}: offers: {BOUGHT_TOGETHER} is for plans, not for the gateway; leave it to "
-                "`supplytower campaigns plan`, or choose catalogue or reminder"
             )
 
 

@@ -167,6 +167,23 @@ def test_what_the_customer_takes_is_offered_beside_what_is_popular(opened, shop,
     assert [one["candidates"] for one in fake.asked] == [[["tea"]], [["tea", "cake"]]]
 
 
+def test_what_goes_with_a_purchase_of_just_now_is_offered(opened, shop, fake):
+    names = {"antecedent_name": ["milk", "milk + tea", "gone"], "confidence": [0.5, 0.9, 0.9], "lift": [4.0, 4.0, 9.0]}
+    sides = {"antecedent": [["milk"], ["milk", "tea"], ["gone"]], "consequent": [["tea"], ["cake"], ["cake"]]}
+    shop.table("rules", level=["item"] * 3, **sides, **names)
+    cross = campaign("cross", offers="bought_together", contacts_per_customer=9)
+    gateway = opened(cross, campaign("other", audience="frequency > 9"))
+    fake.chances["cake"] = 0.1
+    assert shown(gateway) == "no_offer"
+    act(gateway, "milk", "purchase", ago=9)
+    assert shown(gateway) == "cross tea"
+    act(gateway, "tea", "purchase", ago=8)
+    assert shown(gateway) == "cross cake"  # by the rule of milk and tea; tea was bought meanwhile
+    assert fake.asked[-1]["candidates"] == [["cake"]]
+    act(gateway, "milk", "purchase", ago=29 * DAY, user="bob")
+    assert shown(gateway, "bob") == "no_offer"
+
+
 def test_whom_nobody_knows_is_new_and_whoever_bought_is_not(opened):
     welcome = campaign("welcome", audience="frequency <= 1 and first_seen_days <= 60")
     gateway = opened(welcome, campaign("lapsed", audience="recency_days > 28"))
