@@ -17,8 +17,10 @@ import numpy as np
 import pandas as pd
 from mlxtend.frequent_patterns import association_rules, fpgrowth
 
-from data_pipelines.baskets import Baskets, item_categories, make_baskets, read_events, read_items
+from data_pipelines.baskets import Baskets, item_categories, make_baskets, read_events
 from data_pipelines.console import command_parser, run
+from data_pipelines.prepared_tables import read_table
+from data_pipelines.schema import ITEMS
 from models.frequent_sets import FrequentSets, frequent_sets
 from training.rule_mining import mine
 from training.rules_config import RulesConfig
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--skip-mlxtend", action="store_true", help="measure only what is ours")
     arguments = parser.parse_args(argv)
     config = RulesConfig()
-    reading, (events, items) = timed(lambda: (read_events(arguments.data), read_items(arguments.data)))
+    reading, (events, items) = timed(lambda: (read_events(arguments.data), read_table(arguments.data, ITEMS.name)))
     total = reading
     print(f"reading {events.height:,} events: {reading:.1f} s")
     for level in config.levels:

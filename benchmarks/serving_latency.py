@@ -18,20 +18,23 @@ from rich.console import Console
 from rich.table import Table
 
 from data_pipelines.console import command_parser, run
+from data_pipelines.prepared_tables import read_table
 from data_pipelines.schema import (
     CANDIDATE_ITEM_ID,
     EXCLUDE_ITEM_ID,
     ITEM_EMBEDDING,
     ITEM_ID,
+    ITEMS,
     RECOMMENDER,
     SCORE_SIGNATURE,
     SERVING_DEFAULT,
     USER_EMBEDDING,
     USER_ID,
+    USERS,
     K,
 )
 from serving.model_versions import find_version
-from training.user_requests import UserRequests, read_events, read_table
+from training.user_requests import UserRequests, read_events
 
 WARM_UP = 30
 CANDIDATES = 100
@@ -51,9 +54,9 @@ def measure(version: Path, data: Path, *, requests: int = 1_000, k: int = 20) ->
     """
     signatures = tf.saved_model.load(str(version)).signatures
     events = read_events(data)
-    users = read_table(data / "users.parquet", [USER_ID])[USER_ID]
+    users = read_table(data, USERS.name, [USER_ID])[USER_ID]
     log = UserRequests(events, users, k)
-    items = read_table(data / "items.parquet", [ITEM_ID])[ITEM_ID].head(CANDIDATES).to_numpy().astype(np.str_)
+    items = read_table(data, ITEMS.name, [ITEM_ID])[ITEM_ID].head(CANDIDATES).to_numpy().astype(np.str_)
     chosen = np.random.default_rng(0).integers(0, len(users), requests)
     rows = [log.make(chosen[i : i + 1]) for i in range(requests)]
     histories = [{name: value for name, value in row.items() if name not in (K, EXCLUDE_ITEM_ID)} for row in rows]

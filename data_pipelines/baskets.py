@@ -1,7 +1,8 @@
 """What lay together in one basket, as a sparse table of baskets and things, for basket rules.
 
-A basket is a `basket_id`; where there is none, what a user did at one time. Baskets are made of purchases where there
-are any, else of all events. A thing is an item, or a category of items; it counts once however often it was bought.
+A basket is a user's `basket_id` (tills count from 1 again and again); where there is none, what a user did at one time.
+Baskets are made of purchases where there are any, else of all events. A thing is an item, or a category of items; it
+counts once however often it was bought.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from data_pipelines.prepared_tables import scan_table
 from data_pipelines.schema import (
     BASKET_ID,
     CATEGORY,
@@ -63,28 +65,22 @@ def read_events(data: Path, until: datetime | None = None) -> pl.DataFrame:
     Raises:
         InputError: if the folder has no events, or none before `until`.
     """
-    path = data / f"{EVENTS.name}.parquet"
-    try:
-        table = pl.scan_parquet(path)
-        columns = table.collect_schema().names()
-        missing = [name for name in (USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP) if name not in columns]
-        if missing:
-            raise InputError(f"{path}: column {missing[0]!r} is missing; run `supplytower data prepare` again")
-        wanted = [name for name in (BASKET_ID, USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP) if name in columns]
+    table = scan_table(data, EVENTS.name, [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
+    wanted = [name for name in (BASKET_ID, USER_ID, ITEM_ID, TIMESTAMP) if name in table.collect_schema()]
+    # of a log of views, the purchases alone are read
+    events = table.filter(pl.col(EVENT_TYPE) == EventType.PURCHASE).select(wanted).collect()
+    if events.is_empty():
         events = table.select(wanted).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable ({reason}); run `supplytower data prepare --out {data}`") from None
-    if EventType.PURCHASE in events[EVENT_TYPE]:
-        events = events.filter(pl.col(EVENT_TYPE) == EventType.PURCHASE)
     if until is not None:
         first = events[TIMESTAMP].min()
         events = events.filter(pl.col(TIMESTAMP) < until)
         if events.is_empty():
             raise InputError(f"until={until.isoformat()}: no basket is older; the first is of {first!s}")
     if events.is_empty():
-        raise InputError(f"{path}: no rows; run `supplytower data prepare` again with data that has some")
-    moment = pl.format("{} at {}", USER_ID, TIMESTAMP)
+        raise InputError(
+            f"{data / EVENTS.name}.parquet: no rows; run `supplytower data prepare` again with data that has some"
+        )
+    moment = pl.format("at {}", TIMESTAMP)
     key = pl.coalesce(BASKET_ID, moment) if BASKET_ID in events.columns else moment
     return events.select(key.alias(BASKET_ID), USER_ID, ITEM_ID, TIMESTAMP)
 
@@ -96,11 +92,11 @@ def make_baskets(events: pl.DataFrame, categories: pl.DataFrame | None = None) -
         events: from `read_events`.
         categories: `item_id` and `category`, to make baskets of categories; items without one are left out.
     """
-    trips = events.group_by(BASKET_ID).agg(pl.col(USER_ID).first(), pl.col(TIMESTAMP).min())
-    trips = trips.sort(TIMESTAMP, BASKET_ID).with_row_index("row")
+    basket = [USER_ID, BASKET_ID]
+    trips = events.group_by(basket).agg(pl.col(TIMESTAMP).min()).sort(TIMESTAMP, *basket).with_row_index("row")
     thing = ITEM_ID if categories is None else CATEGORY
     lines = events if categories is None else events.join(categories, on=ITEM_ID, how="inner").drop_nulls(CATEGORY)
-    lines = lines.select(BASKET_ID, thing).unique().join(trips.select(BASKET_ID, "row"), on=BASKET_ID)
+    lines = lines.select(*basket, thing).unique().join(trips, on=basket)
     things = lines[thing].unique().sort()
     column = lines[thing].cast(pl.Enum(things)).to_physical().to_numpy()
     contents = sparse.csr_matrix(
@@ -137,17 +133,3 @@ def item_categories(items: pl.DataFrame, column: str | None = None) -> pl.DataFr
     if items.schema[column].is_nested():
         raise InputError(f"category={column}: holds {items.schema[column]}; name a column with one value per item")
     return items.select(ITEM_ID, pl.col(column).cast(pl.String).alias(CATEGORY))
-
-
-def read_items(data: Path) -> pl.DataFrame:
-    """The catalogue of a prepared folder.
-
-    Raises:
-        InputError: if there is none.
-    """
-    path = data / f"{ITEMS.name}.parquet"
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable ({reason}); run `supplytower data prepare --out {data}`") from None

@@ -16,7 +16,7 @@ import math
 import textwrap
 import types
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -86,6 +86,22 @@ def describe(cls: type[Dataclass]) -> str:
         text = " ".join(documentation.get(field.name, "").split())
         lines += textwrap.wrap(text, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
+
+
+def parse_moment(text: str, option: str) -> datetime:
+    """A moment of the command line, as naive UTC; a date is its first second.
+
+    Args:
+        text: ISO 8601; without an offset it is UTC.
+        option: that it was given with.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        return _time(text)
+    except ValueError:
+        raise InputError(f"{option} {text}: not a date or time; write 2024-05-31 or 2024-05-31T18:00:00") from None
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -219,7 +235,9 @@ def _text(value: object) -> str:
 
 
 def _time(value: object) -> datetime:
-    return value if isinstance(value, datetime) else datetime.fromisoformat(_text(value))
+    """Naive UTC, as tables hold it."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(_text(value))
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _day(value: object) -> date:

@@ -117,7 +117,8 @@ def _lines(bought: Lazy, columns: FeatureColumns) -> Lazy:
     """Everything bought, a row each, with units and spend."""
     names = bought.collect_schema().names()
     price = nw.col(s.PRICE).cast(nw.Float64) if s.PRICE in names else nw.lit(None, nw.Float64)
-    off = [nw.col(name).cast(nw.Float64).fill_null(0.0) for name in columns.discounts]
+    off = [nw.col(name).cast(nw.Float64) for name in columns.discounts]
+    off = [nw.when(value.is_finite()).then(value).otherwise(0.0) for value in off]
     lines = bought.select(
         s.USER_ID,
         s.ITEM_ID,
@@ -137,11 +138,11 @@ def _with_items(lines: Lazy, items: Lazy, columns: FeatureColumns) -> Lazy:
     known = {name: nw.col(column).cast(nw.String) for name, column in attributes.items() if column is not None}
     units, spend = nw.col("units"), nw.col("spend")
     priced = lines.filter(~spend.is_null())
-    prices = priced.group_by(s.ITEM_ID).agg(median=nw.col("price").median(), spend=spend.sum(), units=units.sum())
+    prices = priced.group_by(s.ITEM_ID).agg(median=nw.col("price").median(), spend=_sum(spend), units=_sum(units))
     catalogue = items.select(s.ITEM_ID, **known).join(prices, on=s.ITEM_ID, how="left")
     usual = {"at_item_price": "median"}
     if columns.category is not None:
-        categories = catalogue.filter(~nw.col("category").is_null()).group_by("category").agg(spend.sum(), units.sum())
+        categories = catalogue.filter(~nw.col("category").is_null()).group_by("category").agg(_sum(spend), _sum(units))
         categories = categories.filter(units > 0).select("category", mean=spend / units)
         catalogue = catalogue.join(categories, on="category", how="left")
         usual["at_category_price"] = "mean"
@@ -190,8 +191,8 @@ def _baskets(lines: Lazy, local: nw.Expr) -> Lazy:
         .group_by(s.USER_ID, "basket")
         .agg(
             nw.col(s.TIMESTAMP).min(),
-            units=nw.col("units").sum(),
-            spend=nw.col("spend").sum(),
+            units=_sum(nw.col("units")),
+            spend=_sum(nw.col("spend")),
             priced=nw.col("spend").count(),
             **channel,
         )
@@ -218,8 +219,8 @@ def _by_basket(baskets: Lazy, until: datetime) -> Lazy:
             first=nw.col(s.TIMESTAMP).min(),
             last=nw.col(s.TIMESTAMP).max(),
             baskets=nw.len(),
-            units=nw.col("units").sum(),
-            spend=nw.col("spend").sum(),
+            units=_sum(nw.col("units")),
+            spend=_sum(nw.col("spend")),
             priced=nw.col("spend").count(),
         )
     )
@@ -244,19 +245,25 @@ def _ratios(lines: Lazy) -> Lazy:
     """Lines bought before, and prices and discounts as ratios of sums: dear lines weigh more than cheap ones."""
     names = lines.collect_schema().names()
     spend = nw.col("spend")
-    sums = {"lines": nw.len(), "different": nw.col(s.ITEM_ID).n_unique(), "spend": spend.sum()}
+    sums = {"lines": nw.len(), "different": nw.col(s.ITEM_ID).n_unique(), "spend": _sum(spend)}
     found = {s.REPEAT_SHARE: 1.0 - nw.col("different") / nw.col("lines")}
     for into, usual in ((s.PRICE_INDEX, "at_category_price"), (s.PAID_INDEX, "at_item_price")):
         if usual in names:
-            sums |= {into: nw.when(~nw.col(usual).is_null()).then(spend).sum(), usual: nw.col(usual).sum()}
+            sums |= {into: _sum(nw.when(~nw.col(usual).is_null()).then(spend)), usual: _sum(nw.col(usual))}
             found[into] = _ratio(nw.col(into), nw.col(usual))
     if "promoted" in names:
         sums["promoted"] = nw.col("promoted").sum()
         found[s.PROMOTION_SHARE] = nw.col("promoted") / nw.col("lines")
     if "discount" in names:
-        sums["discount"] = nw.col("discount").abs().sum()  # some shops book what is taken off as a negative amount
+        off = nw.col("discount").abs()  # some shops book what is taken off as a negative amount
+        sums["discount"] = _sum(nw.when(~spend.is_null()).then(off))
         found[s.DISCOUNT_SHARE] = _ratio(nw.col("discount"), nw.col("discount") + nw.col("spend"))
     return lines.group_by(s.USER_ID).agg(**sums).select(s.USER_ID, **found)
+
+
+def _sum(values: nw.Expr) -> nw.Expr:
+    """A sum that is the same in any order of adding up, so that what is divided by it rounds the same way, too."""
+    return values.sum().round(DIGITS)
 
 
 def _ratio(part: nw.Expr, whole: nw.Expr) -> nw.Expr:
@@ -312,7 +319,7 @@ FEATURES = (
 def _completed(table: Lazy) -> Lazy:
     """Every feature in its place, null where the source lacks it.
 
-    Rounded, because engines and threads add numbers up in any order: the last digits would differ from run to run.
+    Rounded, because engines differ in the last digits.
     """
     there = table.collect_schema().names()
     kinds = {name: nw.String if name in TEXTS else nw.Float64 for name in FEATURES}

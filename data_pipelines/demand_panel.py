@@ -16,6 +16,7 @@ import polars as pl
 from data_pipelines.console import console
 from data_pipelines.demand_covariates import COLUMN, ROW, Covariates, Grid, covariates, statics
 from data_pipelines.panel import FloatArray, Panel
+from data_pipelines.prepared_tables import read_table, scan_table
 from data_pipelines.schema import DEMAND, DS, FUTURE, IN_STOCK, PRICE, SERIES, UNIQUE_ID, InputError, Y
 from data_pipelines.splits import read_manifest
 
@@ -88,8 +89,8 @@ def load_panel(data: Path, config: DemandConfig) -> Panel:
     if time <= test:
         unit = "days" if step_days == 1 else "weeks"
         raise InputError(f"{data}: {time} {unit} of demand leave nothing before test_days={config.test_days}; lower it")
-    rows = _scan(data, DEMAND.name).filter(pl.col(DS).is_between(first, last))
-    series = _scan(data, SERIES.name).collect()
+    rows = scan_table(data, DEMAND.name).filter(pl.col(DS).is_between(first, last))
+    series = read_table(data, SERIES.name)
     test_start = first + timedelta(days=(time - test) * step_days)
     chosen, total = _choose(rows.filter(pl.col(DS) < test_start), series, test_start, config)
     notices = [_chosen_notice(len(chosen), total, config)] if len(chosen) < total else []
@@ -136,23 +137,12 @@ def _panel(
     )
 
 
-def _scan(data: Path, name: str) -> pl.LazyFrame:
-    path = data / f"{name}.parquet"
-    try:
-        table = pl.scan_parquet(path)
-        table.collect_schema()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable ({reason}); run `supplytower data prepare` again") from None
-    return table
-
-
 def _plans(data: Path, last: date) -> pl.DataFrame:
     """What is known of the days after the last one."""
     if not (data / f"{FUTURE.name}.parquet").exists():
         return pl.DataFrame(schema={UNIQUE_ID: pl.String, DS: pl.Date})
     horizon = last + timedelta(days=MAX_FUTURE_DAYS)
-    return _scan(data, FUTURE.name).filter((pl.col(DS) > last) & (pl.col(DS) <= horizon)).collect()
+    return scan_table(data, FUTURE.name).filter((pl.col(DS) > last) & (pl.col(DS) <= horizon)).collect()
 
 
 def _days_after(day: Any, last: date) -> int:

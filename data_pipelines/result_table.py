@@ -1,7 +1,7 @@
-"""Files that commands write: tables as Parquet or CSV, by the suffix of --out, and pages."""
+"""What commands write: tables as Parquet or CSV, by the suffix of --out, pages, and folders of both."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -26,6 +26,24 @@ def require_page(report: Path, option: str = "--report") -> None:
         InputError: if it does not end with .html, or is a folder.
     """
     _require_suffix(report, option, (".html",))
+
+
+def require_folder(out: Path, what: str, names: Collection[str], option: str = "--out") -> None:
+    """Refuse a folder that cannot be replaced, before any work is done: `--out ~` must not empty a home directory.
+
+    Args:
+        out: the folder.
+        what: a command writes, in words.
+        names: of the files that it writes.
+        option: that names the folder.
+
+    Raises:
+        InputError: if it is a file, or holds any other one.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{option} {out}: is a file; name a folder")
+    if out.is_dir() and (other := {path.name for path in out.iterdir()} - set(names)):
+        raise InputError(f"{option} {out}: holds {min(other)}, not {what} alone; name a new folder")
 
 
 def require_apart(arguments: argparse.Namespace, *, written: Sequence[str], read: Sequence[str]) -> None:

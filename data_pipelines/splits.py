@@ -11,6 +11,7 @@ Recommender System Offline Evaluation", TOIS 2023.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,21 @@ import numpy.typing as npt
 import polars as pl
 
 from data_pipelines.features import FeatureTable, encode
-from data_pipelines.schema import EVENT_TYPE, FIRST_KNOWN, ITEM_ID, TIMESTAMP, UNKNOWN, USER_ID, EventType, InputError
+from data_pipelines.prepared_tables import read_table
+from data_pipelines.schema import (
+    EVENT_TYPE,
+    EVENTS,
+    FIRST_KNOWN,
+    ITEM_ID,
+    ITEMS,
+    TIMESTAMP,
+    UNKNOWN,
+    USER_ID,
+    USERS,
+    EventType,
+    InputError,
+    Table,
+)
 from data_pipelines.timelines import SECONDS_PER_DAY, LongArray, Queries, Timelines
 from data_pipelines.weekly import WeeklyCovariates, load_weekly
 
@@ -109,7 +124,7 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
         validation_days=config.validation_days or defaults.get("validation_days"),
         min_item_users=defaults.get("min_item_users") if config.min_item_users is None else config.min_item_users,
     )
-    events = _read(data / "events.parquet", [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
+    events = _read(data, EVENTS, [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
     time = events[TIMESTAMP].dt.epoch("s").to_numpy().astype(np.int64)
     user_ids = events[USER_ID].unique(maintain_order=True)  # the file is sorted by user
     user = _codes(events[USER_ID], user_ids) + FIRST_KNOWN
@@ -121,7 +136,7 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
         parts[parts == VALIDATION] = TRAIN
 
     fitting = parts < TEST
-    attributes = _read(data / "items.parquet")
+    attributes = _read(data, ITEMS)
     item_ids = _item_vocabulary(events.filter(fitting), attributes[ITEM_ID], config.min_item_users or 0)
     known = _codes(events[ITEM_ID], item_ids)
     item = np.where(known >= 0, known + FIRST_KNOWN, UNKNOWN).astype(np.int32)
@@ -145,7 +160,7 @@ def load_split(data: Path, config: SplitConfig, hold_out: HoldOut = "validation"
     items = encode(item_ids.to_list(), attributes, ITEM_ID, ignore=ignore)
     return Split(
         items=items,
-        users=encode(user_ids.to_list(), _read(data / "users.parquet"), USER_ID, ignore=ignore),
+        users=encode(user_ids.to_list(), _read(data, USERS), USER_ID, ignore=ignore),
         event_types=("", "<unknown>", *event_type_ids),
         timelines=timelines,
         train=train,
@@ -178,14 +193,12 @@ def read_manifest(data: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read(table: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    try:
-        rows = pl.read_parquet(table, columns=columns)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{table}: not readable ({reason}); run `supplytower data prepare` again") from None
+def _read(data: Path, table: Table, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    rows = read_table(data, table.name, columns)
     if rows.is_empty():
-        raise InputError(f"{table}: no rows; run `supplytower data prepare` again with data that has some")
+        raise InputError(
+            f"{data / table.name}.parquet: no rows; run `supplytower data prepare` again with data that has some"
+        )
     return rows
 
 

@@ -30,6 +30,8 @@ NOTHING = -1
 """Fills up rows of sets of several sizes."""
 CELLS = 2**24
 """Entries of the largest matrix held at a time: 200 MB at worst."""
+MOST_SETS = 2_000_000
+"""Sets of one size: some dozen baskets of a thousand things hold billions together, which no memory does."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def frequent_sets(
         advance: told now and then what share of the sets of a size is done.
 
     Raises:
-        InputError: if a threshold is below 1 or the algorithm unknown.
+        InputError: if a threshold is below 1, the algorithm unknown, or more than `MOST_SETS` sets of a size frequent.
     """
     for name, value in (("min_baskets", min_baskets), ("max_length", max_length)):
         if value < 1:
@@ -137,7 +139,7 @@ def _by_products(
     yield sets, counts
     at_once = max(1, CELLS // max(n_baskets, n_items, 1))
     for size in range(2, max_length + 1):
-        found = []
+        found, n_found = [], 0
         for first in range(0, len(sets), at_once):
             some = sets[first : first + at_once]
             together = (baskets_holding(by_column, some).T.tocsr() @ table).tocoo()  # [some, n_items]
@@ -146,8 +148,14 @@ def _by_products(
             order = np.lexsort((together.col[keep], together.row[keep]))
             row, column, count = (values[keep][order] for values in (together.row, together.col, together.data))
             found.append((np.column_stack([some[row], column]), count.astype(np.int64)))
+            n_found += len(count)
+            if n_found > MOST_SETS:
+                raise InputError(
+                    f"over {MOST_SETS:,} sets of {size} things are in at least {min_baskets:,} baskets, too many for "
+                    "rules; raise --min-support, lower --max-length, or leave out baskets of hundreds of things"
+                )
             advance((first + len(some)) / len(sets))
-        if not sum(len(count) for _, count in found):
+        if not n_found:
             return
         sets = np.concatenate([part.reshape(-1, size) for part, _ in found])
         yield sets, np.concatenate([count for _, count in found])

@@ -3,7 +3,7 @@
 New centroids are matched to the previous ones so that the distances add up to the least (Kuhn, "The Hungarian method
 for the assignment problem", 1955). A pair that is farther apart than the previous segment's customers are from their
 centroid, and than halfway to the next previous segment, is no pair: the old segment is gone, the new one gets an id
-that was never used.
+that was never used. Such pairs count their limit only, or a segment that went would push the others out of their ids.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def match_ids(
     halfway = between.min(axis=1, initial=np.inf) / 2
     reach = np.where(np.isfinite(halfway), np.maximum(radius, halfway), radius)
     ids = [-1] * len(centroids)
-    for new, old in zip(*linear_sum_assignment(distance), strict=True):
+    for new, old in zip(*linear_sum_assignment(np.minimum(distance, reach)), strict=True):
         if distance[new, old] <= reach[old]:
             ids[new] = previous_ids[old]
     fresh = iter(range(next_id, next_id + len(ids)))

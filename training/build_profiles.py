@@ -14,13 +14,14 @@ import polars as pl
 from rich.table import Table
 
 from data_pipelines import console as terminal
-from data_pipelines.config import describe, resolve, to_yaml
+from data_pipelines.config import describe, parse_moment, resolve, to_yaml
 from data_pipelines.customer_features import customer_features
-from data_pipelines.schema import UNTIL, InputError
+from data_pipelines.result_table import require_folder
+from data_pipelines.schema import PROFILES_FILE, SEGMENTS_FILE, UNTIL, InputError
 from training.profile_config import ProfileConfig
-from training.profile_folder import Profiles, holds_profiles, read_profiles, require_replaceable, write_profiles
+from training.profile_folder import REPORT, Profiles, holds_profiles, read_profiles, write_profiles
 from training.segment_customers import segment_customers
-from training.shop_tables import ShopLog, parse_until, read_shop
+from training.shop_tables import ShopLog, read_shop
 
 WIDE = 110
 
@@ -51,11 +52,11 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
     arguments = parser.parse_args(argv)
     config = resolve(ProfileConfig, file=arguments.config, overrides=arguments.set)
-    require_replaceable(arguments.out)
+    require_folder(arguments.out, "profiles", (PROFILES_FILE, SEGMENTS_FILE, REPORT))
     if arguments.anew and arguments.previous:
         raise InputError("--anew and --previous contradict each other; give one of them")
     previous = arguments.previous or (arguments.out if holds_profiles(arguments.out) else None)
-    until = None if arguments.until is None else parse_until(arguments.until)
+    until = None if arguments.until is None else parse_moment(arguments.until, "--until")
     shop = read_shop(arguments.data, config, until)
     profiles = build(shop, config, None if previous is None or arguments.anew else read_profiles(previous))
     write_profiles(arguments.out, profiles)

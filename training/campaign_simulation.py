@@ -4,7 +4,8 @@ For every campaign, in the order of their beginnings, models learn from the camp
 of *their* beginnings, answers as far as they had come in when this one begins. Its own answers are used for measuring
 only. Everybody whom the shop addressed is ranked; who was not addressed could not answer, so nothing is said of them.
 
-The last campaigns are the test. Which model is taken is chosen on the earlier ones.
+The last campaigns are the test. Which model is taken is chosen on the earlier ones, by the answers that had come in
+when the first of the test began.
 """
 
 from collections.abc import Mapping, Sequence
@@ -138,12 +139,18 @@ def simulate(history: CampaignHistory, config: SimulationConfig, bar: Progress) 
         )
     order = np.argsort(-boosted.importance(), kind="stable")
     importance = {campaigns[-1].names[place]: float(boosted.importance()[place]) for place in order}
-    return Simulation(earlier, last, choose(earlier), importance)
+    observed = {one.id: one for one in campaigns}
+    known = [_known(observed[one.campaign], last[0].starts_at) for one in earlier]
+    return Simulation(earlier, last, choose(earlier, known), importance)
 
 
-def choose(earlier: Sequence[Targeted]) -> str:
-    """The model with the highest area under the curve."""
-    answered = [one.answered for one in earlier]
+def choose(earlier: Sequence[Targeted], answered: Sequence[npt.NDArray[np.bool_]]) -> str:
+    """The model with the highest area under the curve.
+
+    Args:
+        earlier: campaigns.
+        answered: `[n]` of each, who had answered it when the first campaign of the test began.
+    """
     return max(MODELS, key=lambda name: mean_auc([one.scores[name] for one in earlier], answered))
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.baskets import make_baskets, read_events
-from data_pipelines.config import describe, resolve
+from data_pipelines.config import describe, parse_moment, resolve
 from data_pipelines.schema import TIMESTAMP, InputError
 from data_pipelines.splits import read_manifest
 from models.bought_together import BoughtTogether
@@ -54,8 +54,10 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.k < 1:
         raise InputError(f"--k {arguments.k}: must be at least 1")
     config = resolve(RulesConfig, file=arguments.config, overrides=arguments.set)
-    since = _since(arguments.since or read_manifest(arguments.data)["defaults"].get("test_start"))
-    result, facts = evaluate_rules(arguments.data, since, config, arguments.k)
+    since = arguments.since or read_manifest(arguments.data)["defaults"].get("test_start")
+    if since is None:
+        raise InputError("the data names no test_start; give --since DATE")
+    result, facts = evaluate_rules(arguments.data, parse_moment(since, "--since"), config, arguments.k)
     _print(result, facts, arguments.k)
     return 0
 
@@ -108,15 +110,6 @@ def evaluate_rules(data: Path, since: datetime, config: RulesConfig, k: int = 10
         [silent.score(questions.rest[first : first + 100]).max(axis=1) > 0 for first in range(0, len(questions), 100)]
     )
     return result, {"rules": len(rules), "baskets": len(questions), "answered": float(spoken.mean())}
-
-
-def _since(value: str | None) -> datetime:
-    if value is None:
-        raise InputError("the data names no test_start; give --since DATE")
-    try:
-        return datetime.fromisoformat(value).replace(tzinfo=None)
-    except ValueError:
-        raise InputError(f"--since {value}: not a date, e.g. 2017-11-27") from None
 
 
 def _print(result: Result, facts: dict[str, float], k: int) -> None:

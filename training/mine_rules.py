@@ -15,9 +15,11 @@ import polars as pl
 
 from data_pipelines import console as terminal
 from data_pipelines.atomic import replace_directory, write_json, write_text
-from data_pipelines.baskets import item_categories, make_baskets, read_events, read_items
+from data_pipelines.baskets import item_categories, make_baskets, read_events
 from data_pipelines.config import describe, resolve
-from data_pipelines.schema import InputError
+from data_pipelines.prepared_tables import read_table
+from data_pipelines.result_table import require_folder
+from data_pipelines.schema import ITEMS, InputError
 from data_pipelines.splits import read_manifest
 from training.rule_mining import Mined, mine
 from training.rules_config import RulesConfig
@@ -80,7 +82,7 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
     given = [f"{name}={value}" for name in OPTIONS if (value := getattr(arguments, name)) is not None]
     config = resolve(RulesConfig, file=arguments.config, overrides=[*given, *arguments.set])
-    _require_replaceable(arguments.out)
+    require_folder(arguments.out, "rules", (RULES, BUNDLES, PAGE, FACTS))
     mined = mine_rules(arguments.data, config)
     _write(arguments.out, arguments.data, config, mined)
     _print(mined, arguments.out)
@@ -98,7 +100,7 @@ def mine_rules(data: Path, config: RulesConfig) -> MinedRules:
         InputError: if the folder has no events, no category is known, or no thing is in enough baskets.
     """
     read_manifest(data)
-    events, items = read_events(data, config.until), read_items(data)
+    events, items = read_events(data, config.until), read_table(data, ITEMS.name)
     categories = item_categories(items, config.category) if "category" in config.levels else None
     rules, bundles, levels, n_baskets = [], [], {}, 0
     with terminal.progress() as bar:
@@ -125,12 +127,6 @@ def _require_frequent(mined: Mined, config: RulesConfig, n_baskets: int) -> None
             f"{mined.sets.n_frequent_items} {_PLURAL[mined.level]} are in at least {least:,} of {n_baskets:,} baskets: "
             "no rule can be found; lower --min-support, or --set min_baskets for a small shop"
         )
-
-
-def _require_replaceable(out: Path) -> None:
-    """Only older rules are replaced: `--out ~` must not empty a home directory."""
-    if out.is_dir() and any(out.iterdir()) and not ((out / RULES).is_file() and (out / FACTS).is_file()):
-        raise InputError(f"--out {out}: holds other files than rules; name a new folder")
 
 
 def _write(out: Path, data: Path, config: RulesConfig, mined: MinedRules) -> None:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from data_pipelines.schema import InputError
 
+MAX_SEED = 2**31
+"""NumPy's and scikit-learn's generators take 32 bits; a few more are counted on from the seed."""
+
 
 @dataclass(frozen=True)
 class ProfileConfig:
@@ -30,8 +33,8 @@ class ProfileConfig:
     """Column of items; null: category, else the finest group of products that the source names."""
     brand_column: str | None = None
     """Column of items; null: brand, where there is one."""
-    discount_columns: tuple[str, ...] = ()
-    """Columns of events with money taken off a line; empty: the numeric ones whose name holds `disc`."""
+    discount_columns: tuple[str, ...] | None = None
+    """Columns of events with money taken off a line; null: the numeric ones whose name holds `disc`; []: none."""
     promoted_from: float = 0.5
     """An item is promoted in a week in which a column of the table promotions reaches this: 0.5 is half of the
     stores where columns are shares of stores."""
@@ -48,5 +51,7 @@ class ProfileConfig:
             raise InputError(f"stability_floor={self.stability_floor:g}: must be between 0 and 1")
         if self.resamples < 1:
             raise InputError(f"resamples={self.resamples}: must be at least 1")
+        if not 0 <= self.seed < MAX_SEED:
+            raise InputError(f"seed={self.seed}: must be from 0 to {MAX_SEED - 1}")
         if self.promoted_from <= 0:
             raise InputError(f"promoted_from={self.promoted_from:g}: must be above 0, or everything is promoted")

@@ -9,11 +9,14 @@ import numpy as np
 import polars as pl
 
 from data_pipelines.atomic import replace_directory, write_json
-from data_pipelines.schema import PROFILES_FILE, SEGMENTS_FILE, InputError
+from data_pipelines.customer_features import FEATURES
+from data_pipelines.schema import PROFILES_FILE, SEGMENT, SEGMENT_ID, SEGMENTS_FILE, UNTIL, USER_ID, InputError
 from models.trait_scale import FloatArray, TraitScale
 from training.user_requests import first_line
 
 REPORT = "report.html"
+SUMMARY = (UNTIL, "settings", "segments", "average", "scale", "left_out", "quality", "next_id")
+"""What segments.json has to say."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +50,9 @@ class Profiles:
 
 def write_profiles(folder: Path, profiles: Profiles) -> None:
     """Write both files, whole or not at all."""
-    require_replaceable(folder)
     with replace_directory(folder) as temporary:
         profiles.table.write_parquet(temporary / PROFILES_FILE)
         write_json(temporary / SEGMENTS_FILE, profiles.summary)
-
-
-def require_replaceable(folder: Path) -> None:
-    """Only older profiles are replaced: `--out ~` must not empty a home directory.
-
-    Raises:
-        InputError: if the folder holds anything else.
-    """
-    if folder.is_dir() and (other := {path.name for path in folder.iterdir()} - {PROFILES_FILE, SEGMENTS_FILE, REPORT}):
-        raise InputError(f"{folder}: holds {min(other)}, not profiles alone; name a new folder with --out")
 
 
 def holds_profiles(folder: Path) -> bool:
@@ -79,6 +71,10 @@ def read_profiles(folder: Path) -> Profiles:
         profiles = Profiles(table, json.loads((folder / SEGMENTS_FILE).read_text(encoding="utf-8")))
         width, scale = len(profiles.scale.names), profiles.scale
         consistent = profiles.centroids.shape[1:] == scale.centre.shape == scale.spread.shape == (width,)
+        if missing := [name for name in SUMMARY if name not in profiles.summary]:
+            raise ValueError(f"{SEGMENTS_FILE} has no {missing[0]}")
+        if missing := [name for name in (USER_ID, SEGMENT_ID, SEGMENT, *FEATURES) if name not in table.columns]:
+            raise ValueError(f"{PROFILES_FILE} has no column {missing[0]}")
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise InputError(
             f"{folder}: holds no profiles that can be read ({first_line(error)}); run "

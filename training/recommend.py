@@ -17,20 +17,23 @@ from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.item_names import item_names
+from data_pipelines.prepared_tables import read_table
 from data_pipelines.result_table import require_table, write_table
 from data_pipelines.schema import (
     EMBEDDING,
     ITEM_EMBEDDING,
     ITEM_ID,
+    ITEMS,
     RANK,
     RECOMMENDER,
     SCORE,
     SERVING_DEFAULT,
     USER_ID,
+    USERS,
     InputError,
 )
 from serving.model_versions import find_version
-from training.user_requests import IndexArray, UserRequests, first_line, read_events, read_table
+from training.user_requests import IndexArray, UserRequests, first_line, read_events
 
 ITEM_NAME = "item_name"
 SAMPLE_USERS, SAMPLE_ITEMS = 3, 5
@@ -97,9 +100,9 @@ def recommend(
     if k < 1:
         raise InputError(f"--k {k}: must be at least 1")
     events = read_events(data)
-    names = item_names(read_table(data / "items.parquet"))
+    names = item_names(read_table(data, ITEMS.name))
     if users is None:
-        users = read_table(data / "users.parquet", [USER_ID])[USER_ID]
+        users = read_table(data, USERS.name, [USER_ID])[USER_ID]
     requests = UserRequests(events, users, k, exclude_seen=exclude_seen, n_items=names.height)
     signatures = _load(version)
     _require_same_shop(signatures, events, version, data)

@@ -55,6 +55,8 @@ def segment_customers(
     centroids = cluster(points, chosen.segments, config.seed, before)
     label = nearest(points, centroids)
     ids = _ids(bought, label, chosen.segments, previous)
+    order = np.argsort(ids)  # of equal names the older segment's stays as it is
+    centroids, ids, label = centroids[order], sorted(ids), np.argsort(order)[label]
     earlier = {one["id"]: [(name, bool(more)) for name, more in one["traits"]] for one in _clusters(previous)}
     words, traits = name_segments(
         effects_of(z, label, len(ids)),
@@ -93,8 +95,9 @@ def standardised(bought: pl.DataFrame, scale: TraitScale) -> FloatArray:
 
 def _matrix(table: pl.DataFrame, names: Sequence[str]) -> FloatArray:
     """`[n, d]`, NaN where missing."""
-    columns = [pl.col(name).cast(pl.Float64) if name in table.columns else pl.lit(None, pl.Float64) for name in names]
-    return np.column_stack([table.select(column.fill_null(float("nan"))).to_series().to_numpy() for column in columns])
+    lacking = [pl.lit(None, pl.Float64).alias(name) for name in names if name not in table.columns]
+    wanted = pl.col(list(names)).cast(pl.Float64).fill_null(float("nan"))
+    return table.with_columns(lacking).select(wanted).to_numpy()
 
 
 # --- the number of segments, and where they were before ------------------------------------------------------------
@@ -110,7 +113,7 @@ def _next_id(previous: Profiles | None) -> int:
 
 def _numbers(points: FloatArray, config: ProfileConfig, previous: Profiles | None) -> list[int]:
     """The numbers of segments to choose from."""
-    different = len(np.unique(points[: 100 * config.max_segments], axis=0))
+    different = pl.from_numpy(points).n_unique()
     kept = len(_clusters(previous)) if not config.choose_again else 0
     wanted = config.segments or kept
     numbers = [wanted] if wanted else list(range(config.min_segments, config.max_segments + 1))

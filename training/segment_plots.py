@@ -114,7 +114,8 @@ def _rfm(profiles: Profiles, theme: Theme) -> bytes:
         boxes = []
         for number in ids:
             values = profiles.table.filter(pl.col(SEGMENT_ID) == number)[name].drop_nulls().to_numpy()
-            low, first, median, third, high = np.quantile(values.clip(0.1), [0.1, 0.25, 0.5, 0.75, 0.9])
+            values = values.clip(0.1) if len(values) else np.array([np.nan])  # no box
+            low, first, median, third, high = np.quantile(values, [0.1, 0.25, 0.5, 0.75, 0.9])
             boxes.append({"whislo": low, "q1": first, "med": median, "q3": third, "whishi": high})
         line = {"color": theme.muted}
         axis.bxp(

@@ -1,20 +1,19 @@
 """A prepared data folder as customer profiles read it: lazily, and with what its columns mean."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import polars as pl
-from polars.exceptions import PolarsError
 
 from data_pipelines import schema as s
 from data_pipelines.customer_features import FeatureColumns, ShopTables
 from data_pipelines.frames import Lazy
+from data_pipelines.prepared_tables import scan_table
 from data_pipelines.splits import read_manifest
 from training.profile_config import ProfileConfig
-from training.user_requests import first_line
 
 DISCOUNT = "disc"
 
@@ -51,7 +50,9 @@ def read_shop(data: Path, config: ProfileConfig, until: datetime | None = None) 
             before `until`.
     """
     manifest = read_manifest(data)
-    events, items, users = (_scan(data / f"{table.name}.parquet") for table in (s.EVENTS, s.ITEMS, s.USERS))
+    events, items, users = (
+        scan_table(data, table.name, list(table.required)) for table in (s.EVENTS, s.ITEMS, s.USERS)
+    )
     promotions = data / f"{s.PROMOTIONS}.parquet"
     kinds, attributes = events.collect_schema(), items.collect_schema()
     if until is None:
@@ -61,13 +62,21 @@ def read_shop(data: Path, config: ProfileConfig, until: datetime | None = None) 
     types = before.select(pl.col(s.EVENT_TYPE).unique()).collect().to_series().to_list()
     if not types:
         first = events.select(pl.col(s.TIMESTAMP).min()).collect().item()
+        if first is None:
+            raise s.InputError(
+                f"{data / 'events.parquet'}: no rows; run `supplytower data prepare` on data that has some"
+            )
         raise s.InputError(f"--until {until}: no event before it in {data}; the first one is of {first}")
     bought, notices = _bought(types, config)
     defaults = manifest.get("defaults", {})
-    discounts = config.discount_columns or tuple(n for n, kind in kinds.items() if DISCOUNT in n and kind.is_numeric())
+    discounts = config.discount_columns
+    if discounts is None:
+        discounts = tuple(name for name, kind in kinds.items() if DISCOUNT in name and kind.is_numeric())
+        if discounts:
+            notices += (f"taken for money off a line: {', '.join(discounts)}; name others with discount_columns",)
     _require(discounts, kinds, "discount_columns", data / "events.parquet", numeric=True)
     category = config.category_column or _category(attributes, defaults)
-    brand = config.brand_column or ("brand" if "brand" in attributes else None)
+    brand = config.brand_column or ("brand" if "brand" in _single(attributes) else None)
     for setting, name in (("category_column", category), ("brand_column", brand)):
         _require([name] if name else [], attributes, setting, data / "items.parquet")
     columns = FeatureColumns(
@@ -79,32 +88,12 @@ def read_shop(data: Path, config: ProfileConfig, until: datetime | None = None) 
         time_zone=defaults.get("time_zone") or "UTC",
     )
     tables = ShopTables(
-        _lazy(events), _lazy(items), _lazy(users), _lazy(_scan(promotions)) if promotions.exists() else None
+        _lazy(events),
+        _lazy(items),
+        _lazy(users),
+        _lazy(scan_table(data, s.PROMOTIONS)) if promotions.exists() else None,
     )
     return ShopLog(tables, columns, until, manifest["fingerprint"], notices)
-
-
-def parse_until(text: str) -> datetime:
-    """A moment of the command line as naive UTC; a date is its first second.
-
-    Raises:
-        InputError: if it is none.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise s.InputError(f"--until {text}: not a date or time; write 2024-05-31 or 2024-05-31T18:00:00") from None
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _scan(path: Path) -> pl.LazyFrame:
-    try:
-        frame = pl.scan_parquet(path)
-        frame.collect_schema()
-    except (OSError, PolarsError) as error:
-        remedy = f"run `supplytower data prepare --out {path.parent}`"
-        raise s.InputError(f"{path}: cannot be read ({first_line(error)}); {remedy}") from None
-    return frame
 
 
 def _lazy(frame: pl.LazyFrame) -> Lazy:
@@ -124,13 +113,21 @@ def _bought(types: list[str], config: ProfileConfig) -> tuple[tuple[str, ...], t
 
 def _category(attributes: pl.Schema, defaults: dict[str, Any]) -> str | None:
     """The column `category`, else the finest of the levels that the source names, except the item itself."""
-    levels = [name for name in defaults.get("levels", []) if name in attributes]
-    return next((name for name in ("category", *reversed(levels)) if name in attributes), None)
+    return next(
+        (name for name in ("category", *reversed(defaults.get("levels", []))) if name in _single(attributes)), None
+    )
+
+
+def _single(attributes: pl.Schema) -> list[str]:
+    """Columns with one value per item."""
+    return [name for name, kind in attributes.items() if not kind.is_nested()]
 
 
 def _require(names: Any, kinds: pl.Schema, setting: str, path: Path, *, numeric: bool = False) -> None:
     for name in names:
         if name not in kinds:
             raise s.InputError(f"{setting}={name}: {path} has no such column; it has {', '.join(kinds)}")
+        if kinds[name].is_nested():
+            raise s.InputError(f"{setting}={name}: holds {kinds[name]} in {path}; give a column of single values")
         if numeric and not kinds[name].is_numeric():
             raise s.InputError(f"{setting}={name}: holds {kinds[name]} in {path}; give a column of numbers")

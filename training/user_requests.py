@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from polars.exceptions import PolarsError
 
+from data_pipelines.prepared_tables import read_table
 from data_pipelines.schema import (
     EVENT_TYPE,
+    EVENTS,
     EXCLUDE_ITEM_ID,
     HISTORY_EVENT_TYPE,
     HISTORY_ITEM_ID,
@@ -17,7 +18,6 @@ from data_pipelines.schema import (
     ITEM_ID,
     TIMESTAMP,
     USER_ID,
-    InputError,
     K,
 )
 
@@ -81,20 +81,7 @@ class UserRequests:
 
 def read_events(data: Path) -> pl.DataFrame:
     """The log of a prepared data folder."""
-    return read_table(data / "events.parquet", [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
-
-
-def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    """Read a table of a prepared data folder.
-
-    Raises:
-        InputError: if it is missing, damaged or lacks a column.
-    """
-    try:
-        return pl.read_parquet(path, columns=columns)
-    except (OSError, PolarsError) as error:
-        remedy = f"run `supplytower data prepare --out {path.parent}`"
-        raise InputError(f"{path}: cannot be read ({first_line(error)}); {remedy}") from None
+    return read_table(data, EVENTS.name, [USER_ID, ITEM_ID, EVENT_TYPE, TIMESTAMP])
 
 
 def first_line(error: Exception) -> str:

@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from data_pipelines.schema import InputError
+from data_pipelines.schema import PROPENSITY, InputError
 from serving.experiments import sequential
-from serving.experiments.effects import Arm, Effect, compare_means, compare_proportions
+from serving.experiments.effects import Arm, Effect, compare_means, compare_proportions, mean_arm
 from serving.experiments.guardrails import Guardrail, State
 from serving.experiments.metrics import Kind, Metric
 from serving.experiments.return_on_investment import Return
-from serving.experiments.sample_ratio import THRESHOLD, SampleRatio, check_sample_ratio
+from serving.experiments.sample_ratio import THRESHOLD, SampleRatio, check_propensities, check_sample_ratio
 from serving.experiments.unit_table import FloatArray, UnitTable
 
 CORRECTIONS = {"holm": "holm", "bonferroni": "bonferroni", "benjamini-hochberg": "fdr_bh", "none": None}
@@ -67,7 +66,7 @@ class Analysis:
         name: of the experiment, or of its table.
         variants: names, the control first.
         units: of each variant.
-        sample_ratio: the check of the shares; None where shares followed the outcomes.
+        sample_ratio: the check of the shares: by propensities where the table has them.
         comparisons: metrics in the order they were asked for, each with all variants.
         returns: ROI of variants, if asked for.
         alpha: of the tests; 1 minus the intervals' coverage.
@@ -79,7 +78,7 @@ class Analysis:
     name: str
     variants: tuple[str, ...]
     units: tuple[int, ...]
-    sample_ratio: SampleRatio | None
+    sample_ratio: SampleRatio
     comparisons: tuple[Comparison, ...]
     returns: tuple[Return, ...]
     alpha: float
@@ -108,7 +107,7 @@ def analyze(
         table: of the units.
         metrics: those of the guardrails too; the first decides.
         name: of the experiment.
-        shares: of the variants, the control first; equal if None.
+        shares: of the variants, the control first; equal if None; a table with propensities is checked by them.
         guardrails: metrics that must not get worse.
         lower_is_better: names of metrics.
         alpha: of the tests.
@@ -122,13 +121,13 @@ def analyze(
     """
     if not 0 < alpha < 1:
         raise InputError(f"--alpha {alpha:g}: must lie between 0 and 1")
-    if planned_units is not None and planned_units < 1:
-        raise InputError(f"--sequential {planned_units}: give the number of units that are planned")
-    progress = None if planned_units is None else len(table.variant) / planned_units
     margins = {one.metric: one for one in guardrails}
     found = []
     for metric in metrics:
         arms = [metric.arm(table, number) for number in range(len(table.variants))]
+        # of those that count: retention lags behind, and the limit is right only in proportion to what is known
+        counted = sum(arm.units for arm in arms)
+        progress = None if planned_units is None else sequential.progress_of(counted, planned_units)
         for variant, arm in zip(table.variants[1:], arms[1:], strict=True):
             effect = _compare(metric, arm, arms[0], alpha, progress)
             one = Comparison(metric.name, metric.kind, variant, arms[0], arm, effect)
@@ -138,24 +137,29 @@ def analyze(
             elif metric.name in lower_is_better:
                 one = replace(one, better=-1)
             found.append(one)
-    ratio = (
-        None if table.weights is not None else check_sample_ratio(table.units, shares or [1.0] * len(table.variants))
-    )
+    names = table.variants
+    if PROPENSITY in table.frame.columns:
+        ratio = check_propensities(table.variant, table.numbers(PROPENSITY), len(names))
+    else:
+        ratio = check_sample_ratio(table.units, shares or [1.0] * len(names))
     corrected = tuple(_correct(found, alpha, correction))
-    return Analysis(
-        name, table.variants, table.units, ratio, corrected, returned, alpha, correction, progress, tuple(notices)
-    )
+    progress = None if planned_units is None else sequential.progress_of(len(table.variant), planned_units)
+    return Analysis(name, names, table.units, ratio, corrected, returned, alpha, correction, progress, tuple(notices))
 
 
 def unbalanced(table: UnitTable, covariates: FloatArray, names: Sequence[str]) -> list[str]:
-    """Covariates that differ between variants more than chance allows: they were not from before the exposure."""
-    groups = [covariates[table.variant == number] for number in range(len(table.variants))]
-    varying = np.ptp(covariates, axis=0) > 0
-    return [
-        name
-        for column, name in enumerate(names)
-        if varying[column] and stats.f_oneway(*(group[:, column] for group in groups)).pvalue < THRESHOLD
-    ]
+    """Names of covariates that differ between variants more than chance allows, so are not from before the exposure."""
+    rows = [table.variant == number for number in range(len(table.variants))]
+    found = []
+    for column, name in enumerate(names):
+        control, *others = (
+            mean_arm(covariates[one, column], None if table.weights is None else table.weights[one]) for one in rows
+        )
+        effects = [compare_means(arm, control, THRESHOLD) for arm in others]
+        sure = any(effect.difference and not effect.standard_error for effect in effects)
+        if sure or min(effect.p_value for effect in effects) < THRESHOLD / len(effects):
+            found.append(name)
+    return found
 
 
 def _compare(metric: Metric, treated: Arm, control: Arm, alpha: float, progress: float | None) -> Effect:

@@ -20,7 +20,7 @@ def to_dict(analysis: Analysis, verdict: Verdict) -> dict[str, object]:
         "correction": analysis.correction,
         "sequential_progress": analysis.progress,
         "units": dict(zip(analysis.variants, analysis.units, strict=True)),
-        "sample_ratio": None if ratio is None else {**asdict(ratio), "passes": ratio.passes},
+        "sample_ratio": {**asdict(ratio), "passes": ratio.passes},
         "comparisons": [_comparison(one, analysis.alpha) for one in analysis.comparisons],
         "returns": [asdict(one) for one in analysis.returns],
     }

@@ -11,18 +11,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.atomic import write_text
 from data_pipelines.result_table import require_apart, require_page
-from data_pipelines.schema import PROPENSITY, UNIT, VARIANT, InputError
+from data_pipelines.schema import EXPERIMENT, PROPENSITY, UNIT, VARIANT, InputError
 from serving.experiments.analysis import CORRECTIONS, Analysis, analyze, unbalanced
 from serving.experiments.analysis_json import to_dict
 from serving.experiments.effects import Arm
 from serving.experiments.experiment import Experiment, read_experiment
 from serving.experiments.guardrails import parse_guardrail
-from serving.experiments.metrics import Metric, column_metric, ratio_metric, retention_metric
+from serving.experiments.metrics import (
+    Kind,
+    Metric,
+    column_metric,
+    ratio_metric,
+    retention_metric,
+    skewness_of_difference,
+)
 from serving.experiments.report import experiment_page
 from serving.experiments.return_on_investment import Return, returns
 from serving.experiments.unit_table import (
@@ -36,6 +44,7 @@ from serving.experiments.unit_table import (
 from serving.experiments.verdict import Verdict, change_of, decide
 
 WIDE = 140
+SKEWED = 0.3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,6 +139,8 @@ def from_arguments(arguments: argparse.Namespace) -> Analysis:
     frame = read_frame(arguments.table, [arguments.unit, arguments.variant])
     if experiment is not None and experiment.allocation == "thompson" and PROPENSITY not in frame.columns:
         raise InputError(f"{source}: {experiment.id} has moving shares; add the column {PROPENSITY} of its assignments")
+    if EXPERIMENT in frame.columns:
+        frame, source = _own_rows(frame, source, experiment)
     control = arguments.control or (experiment.control if experiment else None)
     table = check_units(
         frame, source, unit=arguments.unit, variant=arguments.variant, variants=list(planned), control=control
@@ -139,6 +150,11 @@ def from_arguments(arguments: argparse.Namespace) -> Analysis:
     covariates = (
         np.stack([table.numbers(name) for name in arguments.covariate], axis=1) if arguments.covariate else None
     )
+    if covariates is not None and (wrong := unbalanced(table, covariates, arguments.covariate)):
+        raise InputError(
+            f"--covariate {wrong[0]}: differs between variants more than by chance, so the treatment changed it, or "
+            "units were lost; leave it out, and use what was known before the exposure"
+        )
     guardrails = [parse_guardrail(word) for word in arguments.guardrail]
     metrics = list(_metrics(table, arguments, [one.metric for one in guardrails], covariates))
     names = [metric.name for metric in metrics]
@@ -155,7 +171,7 @@ def from_arguments(arguments: argparse.Namespace) -> Analysis:
         correction=arguments.correction,
         planned_units=arguments.sequential,
         returned=_returns(table, arguments),
-        notices=list(_notices(table, arguments, bool(planned), metrics, covariates)),
+        notices=list(_notices(table, arguments, bool(planned), metrics)),
     )
 
 
@@ -165,6 +181,18 @@ def _experiment(path: Path | None, name: str | None) -> Experiment | None:
             raise InputError(f"--id {name}: name its file with --experiments")
         return None
     return read_experiment(path, name)
+
+
+def _own_rows(frame: pl.DataFrame, source: str, experiment: Experiment | None) -> tuple[pl.DataFrame, str]:
+    """Those of one experiment, and what messages call them."""
+    held = frame[EXPERIMENT].cast(pl.String).unique().sort().drop_nulls().to_list()
+    if experiment is None and len(held) > 1:
+        raise InputError(f"{source}: holds the experiments {', '.join(held)}; name one with --experiments and --id")
+    if experiment is None or held in ([], [experiment.id]):
+        return frame, source
+    if experiment.id not in held:
+        raise InputError(f"{source}: holds nothing of experiment {experiment.id}, only of {', '.join(held)}")
+    return frame.filter(pl.col(EXPERIMENT).cast(pl.String) == experiment.id), f"{source}, experiment {experiment.id}"
 
 
 def _planned_shares(text: str | None, experiment: Experiment | None) -> dict[str, float]:
@@ -225,7 +253,8 @@ def _returns(table: UnitTable, arguments: argparse.Namespace) -> tuple[Return, .
                 f"--cost {word!r}: write VARIANT=COST with one of {', '.join(table.variants)}, or a column"
             )
         cost += each * (table.variant == table.variants.index(name))
-    return returns(table, table.numbers(arguments.revenue), cost, arguments.margin, arguments.alpha)
+    revenue = table.numbers(arguments.revenue)
+    return returns(table, revenue, cost, arguments.margin, arguments.alpha, arguments.sequential)
 
 
 def _notices(
@@ -233,22 +262,20 @@ def _notices(
     arguments: argparse.Namespace,
     planned: bool,
     metrics: Sequence[Metric],
-    covariates: FloatArray | None,
 ) -> Iterator[str]:
     if table.weights is not None:
-        yield "Propensities differ, so outcomes are weighted by 1 / propensity, and shares are not checked."
-    elif not planned:
+        yield "Propensities differ, so outcomes are weighted by 1 / propensity."
+    elif not planned and PROPENSITY not in table.frame.columns:
         yield "No shares were planned: the check assumes that all should have the same; give others with --shares."
     if arguments.control is None and arguments.experiments is None and arguments.shares is None:
         yield f"No control was named: all is compared with {table.variants[0]}; name another with --control."
     for metric in metrics:
         if metric.explained is not None:
             yield f"{metric.name}: covariates took {metric.explained:.0%} of its variance away (CUPED)."
+        if metric.kind is Kind.MEAN and skewness_of_difference(metric, table) > SKEWED:
+            yield f"{metric.name}: so few units have so much of it that in unequal shares its p-values are rough."
         if metric.among is not None:
             yield f"{metric.name}: {metric.among.sum():,} of {len(metric.among):,} units were exposed long enough ago."
-    if covariates is not None:
-        for name in unbalanced(table, covariates, arguments.covariate):
-            yield f"Covariate {name} differs between variants: it is not from before the exposure, so do not use it."
 
 
 def _print(analysis: Analysis, verdict: Verdict) -> None:

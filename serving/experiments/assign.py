@@ -1,8 +1,9 @@
 """Which unit sees which variant: `supplytower experiment assign`.
 
 The same file and the same units give the same table, whenever and wherever it is made; how, is in `assignment`. An
-experiment with `allocation: thompson` gets its shares from the outcomes so far: units that have outcomes keep what they
-got and are left out, new ones are drawn with the new shares, which the table keeps as propensities.
+experiment with `allocation: thompson` gets its shares from the outcomes so far. Units of that table keep what they got
+and are left out, also those whose outcome is empty, because it is not known yet (0 would count as a failure): list all
+that were assigned. New units are drawn with the new shares, which the table keeps as propensities.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from serving.experiments.experiment import Experiment, read_experiments
 from serving.experiments.sample_ratio import check_sample_ratio
 from serving.experiments.thompson_sampling import BetaBernoulli, shares
 from serving.experiments.unit_table import column_of_numbers, read_frame
+from serving.table_file import require_columns
 
 WIDE = 110
 FILE = """The file of experiments holds, for each, variants and shares, the control first, and what else it needs:
@@ -56,8 +58,12 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--unit", default=USER_ID, help=f"its column of ids (default: {USER_ID})")
     parser.add_argument("--id", action="append", help="one of the experiments; repeat for more (default: all)")
     parser.add_argument("--on", metavar="DATE", help="only experiments that run on this day")
-    parser.add_argument("--outcomes", type=Path, help="table for Thompson sampling: unit, variant, experiment, outcome")
-    parser.add_argument("--metric", help="its column of outcomes, 0 or 1")
+    parser.add_argument(
+        "--outcomes",
+        type=Path,
+        help="table for Thompson sampling, all units so far: unit, variant, experiment, outcome",
+    )
+    parser.add_argument("--metric", help="its column of outcomes, 0 or 1; empty while not known")
     parser.add_argument("--out", type=Path, required=True, help="table to write, .parquet or .csv")
     arguments = parser.parse_args(argv)
     require_table(arguments.out)
@@ -132,7 +138,8 @@ def _assigned(
     if seen is None or experiment.allocation == "fixed":
         return assign(experiment, units.to_list()), experiment.shares
     own = seen.filter(pl.col(EXPERIMENT) == experiment.id)
-    learned = learned_shares(experiment, own, source, metric)
+    require_columns(own, (metric,), source)
+    learned = learned_shares(experiment, own.filter(pl.col(metric).is_not_null()), source, metric)
     new = units.filter(~units.is_in(own[UNIT].implode()))
     return assign(experiment, new.to_list(), learned.tolist()), learned.tolist()
 

@@ -1,7 +1,7 @@
 """How many units an experiment needs, and for how long: `supplytower experiment design`.
 
-Given the number of units instead of an effect, says what effect they can show. With several treated variants every test
-gets its part of alpha, as Holm's correction gives it to the first. How it is computed is in `sample_size`.
+Given the number of units instead of an effect, says what effect they can show. With several treated variants or metrics
+every test gets its part of alpha, as Holm's correction gives it to the first. How it is computed is in `sample_size`.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from data_pipelines import console as terminal
 from data_pipelines.schema import InputError
 from serving.experiments.experiment import TOLERANCE
 from serving.experiments.sample_size import Question, detectable, units_for
+from serving.experiments.sequential import MINIMUM
+from serving.experiments.unit_table import FEWEST
 
 WIDE, WEEKS = 100, (1, 2, 3, 4, 6, 8)
 
@@ -45,6 +47,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--shares", default="0.5,0.5", help="of the variants, the control first (default: 0.5,0.5)")
     parser.add_argument("--power", type=float, default=0.8, help="probability to find the effect (default: 0.8)")
     parser.add_argument("--alpha", type=float, default=0.05, help="probability of a false alarm (default: 0.05)")
+    parser.add_argument("--metrics", type=int, default=1, help="that are tested, without guardrails (default: 1)")
     parser.add_argument("--daily-units", type=float, help="units that come into the experiment per day")
     parser.add_argument(
         "--correlation", type=float, default=0.0, help="of outcome and covariate, for CUPED (default: 0)"
@@ -52,8 +55,10 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--sequential", action="store_true", help="the test may be looked at every day")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
-    if arguments.daily_units is not None and not arguments.daily_units > 0:
+    if arguments.daily_units is not None and not 0 < arguments.daily_units < math.inf:
         raise InputError(f"--daily-units {arguments.daily_units:g}: must be more than 0")
+    if arguments.metrics < 1:
+        raise InputError(f"--metrics {arguments.metrics}: must be at least 1")
     design = make_design(arguments)
     if arguments.json:
         print(json.dumps(design.to_dict(), indent=2))
@@ -106,32 +111,33 @@ def make_design(arguments: argparse.Namespace) -> Design:
         InputError: if it cannot be answered.
     """
     shares = parse_shares(arguments.shares)
-    smallest = min(shares[1:])
+    smallest, fewest = min(shares[1:]), MINIMUM if arguments.sequential else FEWEST
     question = Question(
         arguments.baseline,
         arguments.deviation,
-        arguments.alpha / (len(shares) - 1),
+        arguments.alpha / ((len(shares) - 1) * arguments.metrics),
         arguments.power,
         smallest / shares[0],
         arguments.correlation,
         arguments.sequential,
     )
     if arguments.units is not None:
-        if arguments.units * min(shares) < 2:
-            raise InputError(f"--units {arguments.units}: give every variant at least 2")
+        if arguments.units * min(shares) < fewest:
+            raise InputError(f"--units {arguments.units}: give every variant at least {fewest}")
         total, effect = float(arguments.units), detectable(question, arguments.units * shares[0])
     else:
         if arguments.lift is not None and arguments.baseline == 0:
             raise InputError("--lift of a baseline of 0 is 0; give the least absolute change with --effect")
         effect = arguments.effect if arguments.lift is None else arguments.lift * abs(arguments.baseline)
-        total = units_for(question, effect) / shares[0]
+        total = max(units_for(question, effect) / shares[0], fewest / min(shares))
     units = tuple(math.ceil(total * share - 1e-6) for share in shares)
     daily = arguments.daily_units
     if daily is None:
         return Design(question, effect, units, None, {})
-    # weeks after which the smallest variant is still but a unit or so say nothing
     by_week = {
-        week: detectable(question, 7 * week * daily * shares[0]) for week in WEEKS if week * daily * smallest >= 1
+        week: detectable(question, 7 * week * daily * shares[0])
+        for week in WEEKS
+        if 7 * week * daily * min(shares) >= fewest
     }
     return Design(question, effect, units, math.ceil(sum(units) / daily), by_week)
 

@@ -53,7 +53,7 @@ class Effect:
     Args:
         difference: of the means.
         bounds: its interval.
-        lift: difference divided by the control's mean, None where that is 0.
+        lift: difference divided by the control's mean, or by its size: a smaller loss is a positive lift. None for 0.
         lift_bounds: its interval, None where the control's mean may be 0.
         p_value: of no difference, two-sided.
         standard_error: of the difference.
@@ -147,8 +147,6 @@ def compare_proportions(treated: Arm, control: Arm, alpha: float) -> Effect:
     counts = Counts(
         round(treated.mean * treated.units), treated.units, round(control.mean * control.units), control.units
     )
-    if counts.treated + counts.control in (0, treated.units + control.units):
-        return without_variance(treated, control)
     ratio = score_test.ratio_interval(counts, alpha) if counts.control else None
     return Effect(
         treated.mean - control.mean,
@@ -185,16 +183,15 @@ def fieller(
 
 
 def _lift(treated: Arm, control: Arm) -> float | None:
-    return None if control.mean == 0 else treated.mean / control.mean - 1
+    return None if control.mean == 0 else (treated.mean - control.mean) / abs(control.mean)
 
 
 def _above_one(ratio: Bounds | None, control: Arm) -> Bounds | None:
-    return None if ratio is None or control.mean == 0 else (ratio[0] - 1, ratio[1] - 1)
+    if ratio is None or control.mean == 0:
+        return None
+    return (ratio[0] - 1, ratio[1] - 1) if control.mean > 0 else (1 - ratio[1], 1 - ratio[0])
 
 
 def without_variance(treated: Arm, control: Arm) -> Effect:
     """All units of both arms are equal: nothing is known of how they vary, so nothing is concluded."""
-    difference = treated.mean - control.mean
-    return Effect(
-        difference, (-math.inf, math.inf) if difference else (0.0, 0.0), _lift(treated, control), None, 1.0, 0.0
-    )
+    return Effect(treated.mean - control.mean, (-math.inf, math.inf), _lift(treated, control), None, 1.0, 0.0)

@@ -6,7 +6,8 @@ estimated is in `off_policy`.
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from serving.experiments.unit_table import column_of_numbers, read_frame
 
 PROBABILITY = "probability"
 FEW = 30
+FAR = 4
+"""Standard errors of the mean weight from 1 that are not by chance."""
 WIDE = 110
 
 
@@ -54,6 +57,8 @@ def _main(argv: Sequence[str] | None) -> int:
     log = read_frame(arguments.log, [VARIANT, *arguments.by])
     policy = read_frame(arguments.policy, [VARIANT, *arguments.by])
     values = evaluate(log, policy, arguments.reward, arguments.by, arguments.alpha, (arguments.log, arguments.policy))
+    for notice in _notices(values):
+        terminal.console.print(f"Note: {notice}", soft_wrap=True, highlight=False)
     if arguments.json:
         print(json.dumps({name: asdict(value) for name, value in values.items()}, indent=2, allow_nan=False))
         return 0
@@ -63,10 +68,20 @@ def _main(argv: Sequence[str] | None) -> int:
     for name, one in values.items():
         table.add_row(name, f"{one.mean:.5g}", f"{one.low:.5g} to {one.high:.5g}", f"{one.effective_decisions:,.0f}")
     terminal.output(WIDE).print(table)
-    worth = values["doubly robust"].effective_decisions
-    if worth < FEW:
-        terminal.console.print(f"Note: the log is worth {worth:.0f} decisions of this policy; do not rely on it")
     return 0
+
+
+def _notices(values: Mapping[str, Value]) -> Iterator[str]:
+    one, decisions = values["IPS"], values["the one that ran"].effective_decisions
+    worth, mean = one.effective_decisions, one.mean_weight
+    if worth < FEW:
+        yield f"the log is worth {worth:.0f} decisions of this policy; do not rely on it"
+    error = mean * math.sqrt(max(1 / worth - 1 / decisions, 0.0)) if worth else 0.0
+    if abs(mean - 1) > FAR * error + TOLERANCE:
+        yield (
+            f"weights are {mean:.2f} in the mean, not 1: the propensities are not those of the log, or the policy "
+            "takes what the log never took there; do not rely on the values"
+        )
 
 
 def evaluate(
@@ -88,12 +103,16 @@ def evaluate(
         sources: what messages call the tables.
 
     Raises:
-        InputError: if probabilities are none, or a kind of customer is not in the policy.
+        InputError: if probabilities are none, a kind of customer is not in the policy, or a variant not in the log.
     """
     rewards = column_of_numbers(log, reward, str(sources[0]))
+    column_of_numbers(policy, PROBABILITY, str(sources[1]))
     propensity = column_of_numbers(log, PROPENSITY, str(sources[0]))
     if len(log) < 2:
         raise InputError(f"{sources[0]}: holds a single decision; give at least 2")
+    for name in policy.filter(pl.col(PROBABILITY).cast(pl.Float64) > 0)[VARIANT].unique(maintain_order=True):
+        if name not in log[VARIANT]:
+            raise InputError(f"{sources[1]}: variant {name!r} is nowhere in {sources[0]}; nothing is known of it")
     variants = sorted({*log[VARIANT].unique(), *policy[VARIANT].unique()})
     probability = _probabilities(log, policy, by, variants, sources)
     action = log[VARIANT].replace_strict(variants, range(len(variants)), return_dtype=pl.Int64).to_numpy()
@@ -112,7 +131,6 @@ def _probabilities(
     log: pl.DataFrame, policy: pl.DataFrame, by: Sequence[str], variants: Sequence[str], sources: tuple[Path, Path]
 ) -> FloatArray:
     """What the policy would do in each decision, `[n, variants]`."""
-    column_of_numbers(policy, PROBABILITY, str(sources[1]))
     keys = list(by) or ["__all"]
     if not by:
         log, policy = log.with_columns(__all=pl.lit("")), policy.with_columns(__all=pl.lit(""))

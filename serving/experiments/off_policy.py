@@ -37,17 +37,20 @@ class Value:
         low: of its interval.
         high: of its interval.
         effective_decisions: what the log is worth.
+        mean_weight: of the decisions. It is 1 but for chance if the propensities are right, and if the log took
+            whatever the policy takes; where it is not, IPS and DR are wrong by more than their intervals say.
     """
 
     mean: float
     low: float
     high: float
     effective_decisions: float
+    mean_weight: float
 
 
 def on_policy(reward: FloatArray, alpha: float = 0.05) -> Value:
     """The value of the policy that ran: a plain mean, with its normal interval."""
-    return _value(float(reward.mean()), reward - reward.mean(), float(len(reward)), alpha)
+    return _value(float(reward.mean()), reward - reward.mean(), np.ones(len(reward)), alpha)
 
 
 def ips(reward: FloatArray, propensity: FloatArray, target: FloatArray, alpha: float = 0.05) -> Value:
@@ -64,7 +67,7 @@ def ips(reward: FloatArray, propensity: FloatArray, target: FloatArray, alpha: f
     """
     weight = _weights(propensity, target)
     terms = weight * reward
-    return _value(float(terms.mean()), terms - terms.mean(), effective(weight), alpha)
+    return _value(float(terms.mean()), terms - terms.mean(), weight, alpha)
 
 
 def snips(reward: FloatArray, propensity: FloatArray, target: FloatArray, alpha: float = 0.05) -> Value:
@@ -73,7 +76,7 @@ def snips(reward: FloatArray, propensity: FloatArray, target: FloatArray, alpha:
     if not weight.any():
         raise InputError("the policy takes no action that was logged: nothing is known of it")
     mean = float((weight * reward).sum() / weight.sum())
-    return _value(mean, weight * (reward - mean) / weight.mean(), effective(weight), alpha)
+    return _value(mean, weight * (reward - mean) / weight.mean(), weight, alpha)
 
 
 def doubly_robust(
@@ -96,7 +99,7 @@ def doubly_robust(
     """
     weight = _weights(propensity, target)
     terms = expected + weight * (reward - predicted)
-    return _value(float(terms.mean()), terms - terms.mean(), effective(weight), alpha)
+    return _value(float(terms.mean()), terms - terms.mean(), weight, alpha)
 
 
 def cross_fitted_means(
@@ -139,7 +142,7 @@ def _weights(propensity: FloatArray, target: FloatArray) -> FloatArray:
     return np.asarray(target / propensity)
 
 
-def _value(mean: float, influence: FloatArray, worth: float, alpha: float) -> Value:
+def _value(mean: float, influence: FloatArray, weight: FloatArray, alpha: float) -> Value:
     error = float(influence.std(ddof=1)) / math.sqrt(len(influence))
     reach = float(stats.norm.ppf(1 - alpha / 2)) * error
-    return Value(mean, mean - reach, mean + reach, worth)
+    return Value(mean, mean - reach, mean + reach, effective(weight), float(weight.mean()))

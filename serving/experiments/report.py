@@ -23,7 +23,7 @@ RETURN = (
     "What a variant brings in beyond its cost, in per cent of the cost. A line right of 0 shows a gain, left of 0 a "
     "loss; without a line the cost may be nothing."
 )
-READ = {False: "A line that does not touch 0 shows a change.", True: "Dashed: the margin that must be excluded."}
+READ = {False: "A line that touches 0 shows no change.", True: "Dashed: the margin that must be excluded."}
 
 
 def experiment_page(analysis: Analysis, verdict: Verdict) -> str:
@@ -64,8 +64,7 @@ def experiment_page(analysis: Analysis, verdict: Verdict) -> str:
     ]
     ratio = analysis.sample_ratio
     facts = {f"units of {name}": f"{count:,}" for name, count in zip(analysis.variants, analysis.units, strict=True)}
-    if ratio is not None:
-        facts["sample ratio check"] = f"{'passes' if ratio.passes else 'fails'}, p = {ratio.p_value:.2g}"
+    facts["sample ratio check"] = f"{'passes' if ratio.passes else 'fails'}, p = {ratio.p_value:.2g}"
     if analysis.progress is not None:
         facts["of the planned units"] = f"{analysis.progress:.0%}"
     return render_page(

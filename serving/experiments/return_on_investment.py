@@ -6,6 +6,7 @@ Revenue and cost are means per unit of the experiment. Both may vary between uni
 when it is redeemed), so the interval is Fieller's with their covariance.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import stats
 
 from data_pipelines.schema import InputError
 from serving.experiments.effects import Bounds, fieller, mean_arm
+from serving.experiments.sequential import MINIMUM, limit, progress_of
 from serving.experiments.unit_table import FloatArray, UnitTable
 
 
@@ -35,7 +37,14 @@ class Return:
     bounds: Bounds | None
 
 
-def returns(table: UnitTable, revenue: FloatArray, cost: FloatArray, margin: float, alpha: float) -> tuple[Return, ...]:
+def returns(
+    table: UnitTable,
+    revenue: FloatArray,
+    cost: FloatArray,
+    margin: float,
+    alpha: float,
+    planned_units: int | None = None,
+) -> tuple[Return, ...]:
     """Returns of the variants that cost something.
 
     Args:
@@ -44,6 +53,7 @@ def returns(table: UnitTable, revenue: FloatArray, cost: FloatArray, margin: flo
         cost: `[n]`.
         margin: share of the revenue that is left after the goods are paid, from 0 to 1.
         alpha: 1 minus the coverage of the intervals.
+        planned_units: of all variants together; makes the intervals hold over all looks.
 
     Raises:
         InputError: if the margin is no share, or no variant costs more than the control.
@@ -51,6 +61,9 @@ def returns(table: UnitTable, revenue: FloatArray, cost: FloatArray, margin: flo
     if not 0 < margin <= 1:
         raise InputError(f"--margin {margin:g}: must lie above 0, up to 1")
     quantile = float(stats.norm.ppf(1 - alpha / 2))
+    if planned_units is not None:
+        reached = progress_of(sum(table.units), planned_units)
+        quantile = float(limit(reached, alpha)) if min(table.units) >= MINIMUM else math.inf
     found = []
     rows = [table.variant == number for number in range(len(table.variants))]
     parts = [

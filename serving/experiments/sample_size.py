@@ -8,6 +8,7 @@ worth n / (1 − ρ²) (see `cuped`).
 Reference: Fleiss, Levin and Paik, "Statistical methods for rates and proportions", 3rd ed. 2003, chapter 4.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,6 +47,8 @@ class Question:
 
     def __post_init__(self) -> None:
         """Refuse what is no question."""
+        if not math.isfinite(self.baseline):
+            raise InputError(f"baseline {self.baseline:g}: must be a number")
         if self.deviation is None and not 0 < self.baseline < 1:
             raise InputError(
                 f"baseline {self.baseline:g}: a rate lies between 0 and 1; for a mean give its deviation too"

@@ -7,7 +7,10 @@ that have none. Here the limit grows just so much that the *whole path* stays in
 
 z is the difference divided by its standard error, n the units so far, N the units that are planned. It is the mixture
 sequential probability ratio test with a normal mixture over effects; N says where it is sharpest, not where it ends.
-Like the z test it rests on the central limit theorem, along the whole path: `MINIMUM` units of each arm come first.
+Like the z test it rests on the central limit theorem, along the whole path: `MINIMUM` units of each arm come first, and
+the standard error is the larger of Welch's and that of both arms pooled. A small arm in which nobody has bought yet has
+a low mean and, by itself, no variance: with shares of 9 to 1 and a rate of 2 %, Welch's error alone gives a
+false alarm in a sixth of all experiments.
 The price: at n = N the limit is 3.0 instead of 1.96, so about twice the units are needed if one never looks early.
 
 Reference: Robbins, "Statistical methods related to the law of the iterated logarithm", 1970; Johari, Koomen, Pekelis
@@ -16,10 +19,12 @@ central limit theory and asymptotic confidence sequences", Annals of Statistics 
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from data_pipelines.schema import InputError
 from serving.experiments.effects import Arm, Effect, with_quantile, without_variance
 
 FloatArray = npt.NDArray[np.float64]
@@ -45,6 +50,17 @@ def p_value(z: FloatArray | float, progress: FloatArray | float, alpha: float) -
     return np.asarray(np.minimum(1.0, np.sqrt(1 + u) * np.exp(-0.5 * np.asarray(z) ** 2 * u / (1 + u))))
 
 
+def progress_of(units: int, planned_units: int) -> float:
+    """Units so far divided by the units planned.
+
+    Raises:
+        InputError: if none are planned.
+    """
+    if planned_units < 1:
+        raise InputError(f"--sequential {planned_units}: give the number of units that are planned")
+    return units / planned_units
+
+
 def compare(treated: Arm, control: Arm, alpha: float, progress: float) -> Effect:
     """Treated against control, valid however often one looks.
 
@@ -54,13 +70,22 @@ def compare(treated: Arm, control: Arm, alpha: float, progress: float) -> Effect
         alpha: 1 minus the coverage of the intervals, over all looks together.
         progress: units so far divided by the units planned.
     """
-    error = math.hypot(treated.standard_error, control.standard_error)
-    if error == 0:
+    own = math.hypot(treated.standard_error, control.standard_error)
+    if own == 0:
         return without_variance(treated, control)
+    error = max(own, _pooled_error(treated, control))
+    treated, control = (replace(arm, standard_error=arm.standard_error * error / own) for arm in (treated, control))
     early = min(treated.units, control.units) < MINIMUM
     quantile = math.inf if early else float(limit(progress, alpha))
     p = 1.0 if early else float(p_value((treated.mean - control.mean) / error, progress, alpha))
     return with_quantile(treated, control, quantile, p)
+
+
+def _pooled_error(treated: Arm, control: Arm) -> float:
+    """Standard error of the difference where both arms have one variance."""
+    n1, n0 = treated.units, control.units
+    variance = ((n1 * treated.standard_error) ** 2 + (n0 * control.standard_error) ** 2) / (n1 + n0)
+    return math.sqrt(variance * (1 / n1 + 1 / n0))
 
 
 def _sharpness(alpha: float) -> float:

@@ -15,6 +15,7 @@ from serving.table_file import read_file, require_columns
 
 FloatArray = npt.NDArray[np.float64]
 TOLERANCE = 1e-6
+LARGEST = 1e60
 FEWEST = 2
 """Units that a variant needs: of one nobody knows how units differ."""
 
@@ -58,6 +59,11 @@ class UnitTable:
         """
         return column_of_times(self.frame, name, self.source)
 
+    def exposed_before(self, name: str) -> pl.Series:
+        """Exposures as precise as another column of times: where that holds days, the days on which they were."""
+        exposed = self.times(EXPOSED_AT)
+        return exposed.dt.truncate("1d") if self.frame[name].dtype == pl.Date else exposed
+
 
 def read_frame(path: Path, text: Sequence[str]) -> pl.DataFrame:
     """Read a Parquet or CSV table.
@@ -67,11 +73,13 @@ def read_frame(path: Path, text: Sequence[str]) -> pl.DataFrame:
         text: columns that must be there, and are read as text.
 
     Raises:
-        InputError: if it cannot be read, is empty or lacks a column.
+        InputError: if it cannot be read, is empty or lacks a column, or ids are fractions: 1.0 is another text than 1.
     """
     frame = read_file(path, text, infer_schema_length=None, try_parse_dates=True)
     for name in text:
         require_columns(frame, (name,), path)
+        if frame[name].dtype.is_float() or frame[name].dtype.is_decimal():
+            raise InputError(f"{path}: {name} holds {frame[name].dtype}; give text or whole numbers")
         empty = (frame[name].is_null() | (frame[name].cast(pl.String) == "")).arg_true()
         if len(empty):
             raise InputError(f"{path}: row {empty[0] + 1} has no {name}; give every row one")
@@ -143,7 +151,9 @@ def check_times(table: UnitTable, first: date | None, last: date | None) -> None
         return
     exposed = table.times(EXPOSED_AT)
     for name in (OUTCOME_AT, LAST_SEEN_AT):
-        if name in columns and len(rows := (table.times(name) < exposed).fill_null(False).arg_true()):
+        if name in columns and len(
+            rows := (table.times(name) < table.exposed_before(name)).fill_null(False).arg_true()
+        ):
             row = rows[0]
             raise InputError(
                 f"{table.source}: row {row + 1}: {name} {table.times(name)[row]:%Y-%m-%d %H:%M} lies before "
@@ -160,7 +170,7 @@ def check_times(table: UnitTable, first: date | None, last: date | None) -> None
 
 
 def column_of_numbers(frame: pl.DataFrame, name: str, source: str) -> FloatArray:
-    """A column as finite numbers, `[n]`; flags are 0 and 1.
+    """A column as numbers, `[n]`, finite and not so large that their fourth powers are not; flags are 0 and 1.
 
     Raises:
         InputError: naming the row of the first value that is none.
@@ -170,7 +180,7 @@ def column_of_numbers(frame: pl.DataFrame, name: str, source: str) -> FloatArray
     if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String, pl.Null)):
         raise InputError(f"{source}: {name} holds {column.dtype}; give numbers")
     numbers = column.cast(pl.Float64, strict=False)
-    if len(wrong := (~(numbers.is_finite().fill_null(False))).arg_true()):
+    if len(wrong := (~((numbers.abs() < LARGEST).fill_null(False))).arg_true()):
         row, value = wrong[0], column[wrong[0]]
         said = "is empty" if value is None else f"is {value!r}"
         raise InputError(

@@ -4,6 +4,7 @@ The first metric decides. A variant is to be shipped if it is significantly bett
 other, and all its guardrails hold; of several the one with the largest effect.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from scipy import stats
 from serving.experiments.analysis import Analysis, Comparison
 from serving.experiments.guardrails import State
 from serving.experiments.sample_ratio import THRESHOLD
+from serving.experiments.sequential import limit
 
 POWER = 0.8
 
@@ -35,7 +37,7 @@ def decide(analysis: Analysis) -> Verdict:
     """Say what to do."""
     sentences = tuple(_sentences(analysis))
     ratio = analysis.sample_ratio
-    if ratio is not None and not ratio.passes:
+    if not ratio.passes:
         return Verdict("distrust", f"Do not trust these outcomes: {_mismatch(analysis)}", sentences)
     return Verdict(*_decision(analysis), sentences)
 
@@ -65,7 +67,7 @@ def _decision(analysis: Analysis) -> tuple[str, str]:
     if losers:
         named = _listed([one.variant for one in losers])
         return "keep", f"Keep {control}: {named} is worse on {primary}, and no other variant is shown to be better."
-    return "undecided", f"Undecided: no difference in {primary} is shown. {_power(first)}"
+    return "undecided", f"Undecided: no difference in {primary} is shown. {_power(analysis, first)}"
 
 
 def _doubts(analysis: Analysis, variant: str) -> list[str]:
@@ -84,7 +86,7 @@ def _doubts(analysis: Analysis, variant: str) -> list[str]:
 def _sentences(analysis: Analysis) -> Iterator[str]:
     sure = f"{1 - analysis.alpha:.0%} interval "
     ratio = analysis.sample_ratio
-    if ratio is not None and ratio.passes:
+    if ratio.passes:
         yield f"Units are split as planned (sample ratio check: p = {ratio.p_value:.2g})."
     for one in analysis.comparisons:
         if one.state is not None:
@@ -125,7 +127,6 @@ def _change(one: Comparison) -> str:
 
 def _mismatch(analysis: Analysis) -> str:
     ratio = analysis.sample_ratio
-    assert ratio is not None
     off = max(
         range(len(analysis.variants)), key=lambda i: (ratio.observed[i] - ratio.expected[i]) ** 2 / ratio.expected[i]
     )
@@ -136,12 +137,14 @@ def _mismatch(analysis: Analysis) -> str:
     )
 
 
-def _power(first: list[Comparison]) -> str:
-    """What the experiment would have seen."""
+def _power(analysis: Analysis, first: list[Comparison]) -> str:
+    """What the experiment would have seen by the test that was made, the first of its family."""
     widest = max(first, key=lambda one: one.effect.standard_error)
-    quantiles = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
-    seen = quantiles * widest.effect.standard_error
-    if widest.control.mean == 0 or seen == 0:
+    tests = 1 if analysis.correction == "none" else sum(one.guardrail is None for one in analysis.comparisons)
+    alpha, progress = analysis.alpha / tests, analysis.progress
+    reach = stats.norm.ppf(1 - alpha / 2) if progress is None else limit(progress, alpha)
+    seen = float(reach + stats.norm.ppf(POWER)) * widest.effect.standard_error
+    if widest.control.mean == 0 or seen == 0 or not all(map(math.isfinite, widest.effect.bounds)):
         return "Nothing is known of what it could have shown."
     return f"A change of {seen / abs(widest.control.mean):.1%} would have been found four times in five."
 

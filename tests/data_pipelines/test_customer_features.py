@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 import narwhals as nw
+import numpy as np
 import polars as pl
 import pytest
 
@@ -144,6 +145,33 @@ def test_a_single_missing_price_leaves_out_that_line_only() -> None:
     anna = features(log=log).row(0, named=True)
     assert anna["monetary"] == pytest.approx(11.0)
     assert anna["price_index"] == pytest.approx(11 / 9, abs=1e-6)
+
+
+def test_the_order_of_the_log_does_not_matter() -> None:
+    # engines add up in any order; cents ÷ 32 baskets end in a 5 in the 7th digit, where the last bit would decide
+    cents = np.random.default_rng(0).integers(1, 1000, (20, 32))
+    rows = [
+        (f"user {user}", "tea", "purchase", datetime(2024, 1, 1, minute=basket), value / 100)
+        for user, prices in enumerate(cents.tolist())
+        for basket, value in enumerate(prices)
+    ]
+    log = pl.DataFrame(rows, ["user_id", "item_id", "event_type", "timestamp", "price"], orient="row")
+    log = log.with_columns(pl.col("timestamp").cast(pl.Datetime("us")))
+    columns = FeatureColumns(category="category")
+    expected = features(log=log, columns=columns)
+    for seed in range(5):
+        assert features(log=log.sample(fraction=1, shuffle=True, seed=seed), columns=columns).equals(expected)
+
+
+def test_discounts_count_where_they_and_the_price_are_known() -> None:
+    # anna: of 3.00, 2.00 and 5.00 with 1.00 off, 1 ÷ 14; without the price of the tea of basket B 0 ÷ 8
+    unknown = events().with_columns(
+        discount=pl.when(pl.col("item_id") == "bread").then(float("nan")).otherwise("discount")
+    )
+    assert features(log=unknown).row(0, named=True)["discount_share"] == pytest.approx(1 / 14, abs=1e-6)
+    unpriced = events().with_columns(price=pl.when(pl.col("basket_id") != "B").then("price"))
+    assert features(log=unpriced).row(0, named=True)["discount_share"] == 0.0
+    assert features(log=events().with_columns(price=None))["discount_share"].null_count() == 4
 
 
 def test_of_equally_frequent_categories_the_first_by_name() -> None:

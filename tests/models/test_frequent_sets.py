@@ -89,6 +89,15 @@ def test_nothing_frequent_is_no_set():
         assert len(frequent_sets(table, 2, 3, algorithm=name)) == 0
 
 
+def test_more_sets_than_memory_holds_are_refused(monkeypatch):
+    # three baskets of the same 6 things: 6, 15 and 20 sets of one, two and three
+    table = sparse.csr_matrix(np.ones((3, 6), bool))
+    monkeypatch.setattr(module, "MOST_SETS", 19)
+    assert len(frequent_sets(table, 3, 2)) == 6 + 15
+    with pytest.raises(InputError, match="over 19 sets of 3 things are in at least 3 baskets"):
+        frequent_sets(table, 3, 3)
+
+
 def test_progress_reaches_the_end_of_every_size():
     told: list[float] = []
     frequent_sets(contents(AGRAWAL_SRIKANT)[0], 2, 3, advance=told.append)

@@ -23,6 +23,12 @@ def test_a_segment_that_came_gets_a_new_id_and_one_that_went_keeps_its_own():
     assert match_ids(new, OLD, [1, 2, 3], np.ones(3), 5) == [1, 5, 2, 6]
 
 
+def test_a_segment_that_went_pushes_no_other_out_of_its_id():
+    # of 0 and 10 the first is gone: 9.9 is the second, 11 is new. By all distances 10 to 11 and 0 to 9.9 would be less
+    # (1 + 9.9 against 0.1 + 11), though 0 to 9.9 is no pair
+    assert match_ids(np.array([[9.9], [11.0]]), np.array([[0.0], [10.0]]), [1, 2], np.ones(2), 3) == [2, 3]
+
+
 def test_a_tight_segment_may_move_up_to_halfway_to_the_next():
     # the nearest other centroid is 10 away; 4.9 is less than halfway, 5.1 is not
     assert match_ids(np.array([[-4.9, 0.0]]), OLD, [1, 2, 3], np.full(3, 0.1), 4) == [1]

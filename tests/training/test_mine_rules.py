@@ -158,8 +158,19 @@ def test_impossible_words(data, tmp_path, capsys, words, message):
 def test_a_folder_of_other_things_is_left_alone(data, tmp_path, capsys):
     (tmp_path / "letter.txt").write_text("dear")
     assert mine(data, tmp_path) == 2
-    assert "holds other files than rules; name a new folder" in capsys.readouterr().err
-    assert (tmp_path / "letter.txt").exists()
+    assert "holds letter.txt, not rules alone; name a new folder" in capsys.readouterr().err
+    assert mine(data, tmp_path / "out") == 0
+    (tmp_path / "letter.txt").rename(tmp_path / "out/letter.txt")
+    assert mine(data, tmp_path / "out") == 2  # beside older rules, too
+    assert (tmp_path / "out/letter.txt").exists()
+    assert mine(data, tmp_path / "out/letter.txt") == 2
+    assert "letter.txt: is a file; name a folder" in capsys.readouterr().err
+
+
+def test_offsets_of_times_are_counted(data, tmp_path):
+    # two hours before midnight in UTC: ten trips of the first day and the hermit's, and none of the second
+    assert mine(data, tmp_path / "out", "--until", "2024-01-02T02:00+02:00", "--set", "min_baskets=1") == 0
+    assert json.loads((tmp_path / "out/rules.json").read_text())["baskets"] == 11
 
 
 def test_a_folder_without_events(tmp_path, capsys):
@@ -203,7 +214,8 @@ def test_nothing_is_asked_about_baskets_of_one_item(tmp_path, capsys):
     ("words", "message"),
     [
         (["--since", "2030-01-01"], "--since 2030-01-01T00:00:00: there must be baskets on both sides"),
-        (["--since", "soon"], "--since soon: not a date, e.g. 2017-11-27"),
+        (["--since", "soon"], "--since soon: not a date or time; write 2024-05-31"),
+        (["--since", "2024-01-01T02:00+02:00"], "--since 2024-01-01T00:00:00: there must be baskets on both sides"),
         (["--k", "0"], "--k 0: must be at least 1"),
     ],
 )

@@ -4,13 +4,16 @@ import json
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from tests.training.profile_world import EACH, KINDS, WEEKS, write_world
 from training import build_profiles, report_profiles, show_profile
+from training.profile_config import ProfileConfig
 from training.profile_folder import read_profiles
+from training.segment_customers import segment_customers
 
 QUICK = ["--set", "resamples=3", "--set", "max_segments=6"]
 
@@ -87,6 +90,18 @@ def test_ids_stay_when_time_goes_on_and_seeds_change(data, tmp_path, options):
     assert read_profiles(out).summary["quality"]["kept_share"] > 0.95
 
 
+def test_of_equal_names_each_segment_keeps_its_own():
+    # nothing but recency differs, so that two of the four are "not seen lately", one of them "(2)"
+    days = np.repeat([1.0, 10.0, 100.0, 1000.0], [40, 30, 20, 10]) * np.linspace(1, 1.1, 100)
+    customers = pl.DataFrame({"user_id": [str(number) for number in range(100)], "recency_days": days})
+    customers = customers.with_columns(frequency=pl.lit(1), monetary=pl.lit(None, pl.Float64))
+    first = segment_customers(customers, ProfileConfig(segments=4, resamples=1))
+    for seed in range(4):
+        config = ProfileConfig(segments=4, choose_again=True, resamples=1, seed=seed)
+        halved = customers.with_columns(pl.col("recency_days") / 2)  # clearly other centroids, so that all begin anew
+        assert segment_customers(halved, config, first).table["segment"].equals(first.table["segment"])
+
+
 def test_a_kind_that_is_gone_leaves_its_id_and_a_new_one_gets_a_new_id(data, tmp_path):
     def some(folder: Path, left_out: str) -> Path:
         write_world(folder)
@@ -105,6 +120,52 @@ def test_a_kind_that_is_gone_leaves_its_id_and_a_new_one_gets_a_new_id(data, tmp
     assert len(set(second["segment_id"]) & first) == 2
     assert build(some(tmp_path / "third", "browsers"), out, "--anew", *again) == 0
     assert set(read_profiles(out).table["segment_id"]) == {1, 2, 3}
+
+
+def test_a_channel_that_is_gone_leaves_the_ids(data, tmp_path):
+    def sold_by(folder: Path, *channels: str) -> Path:
+        write_world(folder)
+        events = pl.read_parquet(folder / "events.parquet")
+        first, other = (pl.lit(name) for name in channels)
+        weekend = pl.col("user_id").str.starts_with("weekend")
+        events.with_columns(channel=pl.when(weekend).then(first).otherwise(other)).write_parquet(
+            folder / "events.parquet"
+        )
+        return folder
+
+    out = tmp_path / "profiles"
+    assert build(sold_by(tmp_path / "before", "web", "fax"), out) == 0
+    assert build(sold_by(tmp_path / "after", "web", "app"), out) == 0
+    assert read_profiles(out).summary["quality"]["kept_share"] == 1.0
+
+
+def test_columns_that_do_not_fit_are_not_taken_by_themselves(tmp_path, capsys):
+    folder = write_world(tmp_path / "data")
+    items = pl.read_parquet(folder / "items.parquet")
+    items.with_columns(category=pl.concat_list("category"), kind=pl.col("category")).write_parquet(
+        folder / "items.parquet"
+    )
+    assert build(folder, tmp_path / "out", "--set", "category_column=category") == 2
+    assert "category_column=category: holds List(String)" in capsys.readouterr().err
+    assert build(folder, tmp_path / "out", "--set", "discount_columns=[]") == 0
+    assert "taken for money" not in capsys.readouterr().err
+    assert read_profiles(tmp_path / "out").table.select("top_category", "discount_share").null_count().row(0) == (
+        121,
+        121,
+    )
+    assert build(folder, tmp_path / "out") == 0
+    assert "taken for money off a line: discount; name others" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_segment_whose_spend_nobody_knows_is_on_the_page(tmp_path):
+    folder = write_world(tmp_path / "data")
+    events = pl.read_parquet(folder / "events.parquet")
+    weekend = pl.col("user_id").str.starts_with("weekend")
+    events.with_columns(price=pl.when(~weekend).then("price")).write_parquet(folder / "events.parquet")
+    assert build(folder, tmp_path / "out", "--set", "segments=4") == 0
+    means = [one["means"]["monetary"] for one in read_profiles(tmp_path / "out").summary["segments"]]
+    assert means.count(None) == 2  # the weekend's, and the visitor's
+    assert report_profiles.main(["--profiles", str(tmp_path / "out")]) == 0
 
 
 def test_nothing_from_until_on_is_read(data, tmp_path):
@@ -160,6 +221,7 @@ def test_the_page_stands_alone_and_names_every_segment(profiles, tmp_path):
         (["--set", "min_segments=9"], "must rise, from 2 on"),
         (["--set", "stability_floor=2"], "stability_floor=2: must be between 0 and 1"),
         (["--set", "resamples=0"], "resamples=0: must be at least 1"),
+        (["--set", "seed=-1"], "seed=-1: must be from 0 to"),
         (["--set", "promoted_from=0"], "promoted_from=0: must be above 0"),
         (["--previous", "nowhere"], "nowhere: holds no profiles that can be read"),
         (["--previous", "nowhere", "--anew"], "--anew and --previous contradict each other"),
@@ -208,6 +270,34 @@ def test_damaged_or_unknown(data, profiles, tmp_path, capsys):
     assert "made of browse_to_buy, of which these data have nothing" in capsys.readouterr().err
     assert report_profiles.main(["--profiles", str(profiles), "--out", str(tmp_path / "page.txt")]) == 2
     assert "name a file that ends with .html" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("column", ["user_id", "timestamp"])
+def test_a_table_that_lacks_a_column_is_named(tmp_path, capsys, column):
+    folder = write_world(tmp_path / "data")
+    pl.read_parquet(folder / "events.parquet").drop(column).write_parquet(folder / "events.parquet")
+    assert build(folder, tmp_path / "out") == 2
+    assert f"events.parquet: column '{column}' is missing; run `supplytower data prepare`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lacking", ["next_id", "quality", "segment_id", "frequency"])
+def test_a_folder_that_lacks_something_is_named(profiles, tmp_path, capsys, lacking):
+    found = read_profiles(profiles)
+    found.table.select(pl.exclude(lacking)).write_parquet(tmp_path / "profiles.parquet")
+    summary = {name: value for name, value in found.summary.items() if name != lacking}
+    (tmp_path / "segments.json").write_text(json.dumps(summary))
+    assert show_profile.main(["weekend-7", "--profiles", str(tmp_path)]) == 2
+    assert f"{lacking}); run `supplytower profile build" in capsys.readouterr().err
+
+
+def test_customers_are_told_apart_by_all_of_them(tmp_path):
+    # a thousand customers who came once by an import, then those who differ
+    folder = write_world(tmp_path / "data", each=5)
+    events = pl.read_parquet(folder / "events.parquet")
+    once = events.filter(event_type="purchase").head(1)
+    imported = pl.concat([once.with_columns(user_id=pl.lit(f"a{number}")) for number in range(700)])
+    pl.concat([imported, events]).write_parquet(folder / "events.parquet")
+    assert build(folder, tmp_path / "out") == 0
 
 
 def test_customers_who_are_all_alike_cannot_be_divided(tmp_path, capsys):

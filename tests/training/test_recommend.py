@@ -235,7 +235,7 @@ def test_a_damaged_log_or_model_is_named(shop: Shop, tmp_path: Path, capsys: pyt
     (data / "events.parquet").write_bytes((shop.data / "events.parquet").read_bytes()[:500])
     out = tmp_path / "recs.parquet"
     message = mistake(capsys, "--models", shop.models, "--data", data, "--out", out)
-    assert f"{data / 'events.parquet'}: cannot be read" in message
+    assert f"{data / 'events.parquet'}: not readable" in message
     broken = tmp_path / "models" / "recommender" / "3"
     broken.mkdir(parents=True)
     (broken / "manifest.json").write_text(json.dumps({}))

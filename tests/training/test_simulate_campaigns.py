@@ -1,11 +1,13 @@
 """The replay of campaigns on a shop where only coupon clippers answer."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 
@@ -14,7 +16,8 @@ from data_pipelines.console import progress
 from data_pipelines.schema import InputError
 from supplytower import main as supplytower
 from tests.campaign_world import CLIPPERS, begins, tables, write_world
-from training.campaign_simulation import Simulation, simulate
+from training import campaign_simulation
+from training.campaign_simulation import Simulation, Targeted, simulate
 from training.campaign_simulation_config import SimulationConfig
 from training.campaign_summary import times
 from training.simulate_campaigns import main
@@ -63,6 +66,25 @@ def test_the_same_twice(tmp_path: Path) -> None:
     for first, second in zip(one.test, two.test, strict=True):
         assert first.users == second.users
         assert all((first.scores[name] == second.scores[name]).all() for name in first.scores)
+
+
+def test_a_model_is_chosen_by_answers_that_had_come_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # c5, the last one to choose on, gets answers of everybody once c6, the first of the test, has begun
+    late = pl.DataFrame(
+        [(user, "c5", begins(6) + timedelta(hours=1)) for user in tables()["users"]["user_id"]],
+        tables()["outcomes"].columns,
+        orient="row",
+    )
+    seen: list[int] = []
+
+    def choose(earlier: Sequence[Targeted], answered: Sequence[npt.NDArray[np.bool_]]) -> str:
+        seen.extend(int(some.sum()) for some in answered)
+        return "blend"
+
+    monkeypatch.setattr(campaign_simulation, "choose", choose)
+    found = simulated(tmp_path, outcomes=pl.concat([tables()["outcomes"], late]))
+    assert seen == [len(CLIPPERS)] * 5
+    assert found.earlier[-1].answered.all()  # for measuring all answers count
 
 
 def test_answers_are_learnt_only_when_they_have_come_in(tmp_path: Path) -> None:

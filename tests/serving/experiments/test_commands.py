@@ -69,9 +69,26 @@ def test_design(capsys):
     assert "So few units find no change" in capsys.readouterr().out
 
 
+def test_a_design_for_peeking_has_units_to_look_at(capsys):
+    # 33 units of each would do, but nothing is concluded before 100; a tenth of the units is 100 of 1000
+    assert run("design --baseline 0 --deviation 1 --effect 1 --sequential --json") == 0
+    assert json.loads(capsys.readouterr().out)["units"] == [100, 100]
+    assert run("design --baseline 0 --deviation 1 --effect 2 --sequential --shares 0.9,0.1 --json") == 0
+    assert json.loads(capsys.readouterr().out)["units"] == [900, 100]
+
+
+def test_a_design_for_several_metrics(capsys):
+    assert run("design --baseline 0.1 --lift 0.1 --metrics 3 --shares 0.4,0.3,0.3 --json") == 0
+    assert json.loads(capsys.readouterr().out)["alpha_per_test"] == pytest.approx(0.05 / 6)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("--baseline 0.1 --units 199 --sequential", "--units 199: give every variant at least 100"),
+        ("--baseline nan --deviation 1 --effect 1", "baseline nan: must be a number"),
+        ("--baseline 0.1 --lift 0.1 --daily-units inf", "--daily-units inf: must be more than 0"),
+        ("--baseline 0.1 --lift 0.1 --metrics 0", "--metrics 0: must be at least 1"),
         ("--baseline 0.1", "one of the arguments --lift --effect --units is required"),
         ("--baseline 0.1 --lift 0.1 --shares 0.5,0.4", "--shares 0.5,0.4: add up to 0.9"),
         ("--baseline 0.1 --lift 0.1 --shares 1", "give two or more numbers above 0"),
@@ -114,6 +131,22 @@ def test_assign_by_what_was_seen(world, capsys):
     shares = dict(second.select("variant", "propensity").unique().iter_rows())
     assert shares == {"a": pytest.approx(0.05), "b": pytest.approx(0.95)}
     assert second["variant"].eq("b").mean() == pytest.approx(0.95, abs=3 * (0.0475 / 1600) ** 0.5)
+
+
+def test_who_waits_for_an_outcome_keeps_what_it_got(world, capsys):
+    words = "assign --experiments thompson.yaml --units users.csv --out a.parquet"
+    assert run(words) == 0
+    first = pl.read_parquet("a.parquet").head(1000)
+    bought = pl.when(pl.int_range(1000) < 400).then((pl.col("variant") == "b").cast(int))
+    first.with_columns(bought=bought).write_csv("seen.csv")
+    assert run(f"{words} --outcomes seen.csv --metric bought") == 0
+    second = pl.read_parquet("a.parquet")
+    assert second.join(first, on="unit").is_empty()
+    assert second.height == 1000
+    # the 400 known outcomes alone count: as if there were no others
+    first.head(400).with_columns(bought=(pl.col("variant") == "b").cast(int)).write_csv("seen.csv")
+    assert run(f"{words} --outcomes seen.csv --metric bought") == 0
+    assert pl.read_parquet("a.parquet").join(second, on=["unit", "variant", "propensity"]).height == 1000
 
 
 @pytest.mark.parametrize(
@@ -185,11 +218,14 @@ def test_analyze_ratios_returns_covariates_and_peeking(world, capsys):
     low, high = peeked["comparisons"][0]["difference_interval"]
     fixed_low, fixed_high = answer(capsys, "--metric", "visit")["comparisons"][0]["difference_interval"]
     assert low < fixed_low < fixed_high < high
+    roi = ("--metric", "visit", "--revenue", "spend", "--cost", "mail=0.5")
+    (fixed,), (looked,) = (answer(capsys, *roi, *more)["returns"] for more in ((), ("--sequential", "800")))
+    assert looked["bounds"][0] < fixed["bounds"][0] < fixed["bounds"][1] < looked["bounds"][1]
 
 
-def test_a_covariate_that_the_treatment_changed_is_named(world, capsys):
-    notices = answer(capsys, "--metric", "spend", "--covariate", "price")["notices"]
-    assert "Covariate price differs between variants: it is not from before the exposure, so do not use it." in notices
+def test_a_covariate_that_the_treatment_changed_is_refused(world, capsys):
+    words = "analyze --table outcomes.csv --metric spend --covariate before --covariate price"
+    assert "--covariate price: differs between variants more than by chance" in refusal(capsys, words)
 
 
 def test_the_table_and_the_page(world, capsys):
@@ -256,7 +292,14 @@ def test_moving_shares_are_weighted(world, capsys):
     found = answer(capsys, "--metric", "visit")
     # weights 4 and 2: of mail 60 · 4 / (100 · 4 + 100 · 2) = 0.4
     assert found["comparisons"][0]["mean"] == pytest.approx(0.4)
-    assert found["sample_ratio"] is None
+    # they add up to 600 of 400 units: these shares cannot have been drawn so
+    assert found["decision"] == "distrust"
+
+
+def test_a_batch_of_learned_shares_is_checked_by_them(world, capsys):
+    # one day's assignments, all with the shares of that day, not with those of the file
+    world.with_columns(propensity=0.5).write_csv("outcomes.csv")
+    assert answer(capsys, "--metric", "visit", "--shares", "none=0.9,mail=0.1")["sample_ratio"]["p_value"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -287,6 +330,8 @@ def test_moving_shares_are_weighted(world, capsys):
             {"exposed_at": pl.lit("2024-05-02T00:00:00"), "outcome_at": pl.lit("2024-05-01T12:00:00")},
             "row 1: outcome_at 2024-05-01 12:00 lies before exposed_at 2024-05-02 00:00 (400 rows)",
         ),
+        ({"visit": pl.when(pl.int_range(400) == 6).then(1e200).otherwise(1.0)}, "row 7: visit is 1e+200"),
+        ({"experiment": pl.when(pl.int_range(400) == 6).then(pl.lit("a")).otherwise(pl.lit("b"))}, "experiments a, b;"),
         ({"exposed_at": pl.lit("soon")}, "exposed_at holds String; give times"),
     ],
 )
@@ -319,7 +364,8 @@ def test_bad_tables(world, change, said, capsys):
         ("--metric visit --revenue spend --cost none=1 --margin 0", "--margin 0: must lie above 0"),
         ("--metric visit --alpha 2", "--alpha 2: must lie between 0 and 1"),
         ("--metric visit --sequential 0", "--sequential 0: give the number of units"),
-        ("--retention 0", "--retention 0: must be at least 1 day"),
+        ("--retention 0", "--retention 0: must be from 1 to 36,500 days"),
+        ("--retention 1000000000", "--retention 1000000000: must be from 1 to 36,500 days"),
         ("--retention 7", "no column 'exposed_at'"),
         ("--metric visit --id a", "--id a: name its file with --experiments"),
         ("--metric visit --experiments experiments.yaml", "has the experiments welcome, winback; say which with --id"),
@@ -341,6 +387,57 @@ def test_the_days_of_the_experiment_are_checked(world, capsys):
     words = "analyze --table o.csv --metric visit --experiments experiments.yaml --id welcome"
     said = "exposed_at 2024-05-29 lies outside the experiment's days 2024-05-01 to 2024-05-28 (800 rows)"
     assert said in refusal(capsys, words)
+
+
+def test_of_a_table_of_several_experiments_its_own_rows_count(world, capsys):
+    # what `assign` writes of two experiments, each of which has every unit
+    both = [world.with_columns(experiment=pl.lit("shop")), world.reverse().with_columns(experiment=pl.lit("other"))]
+    pl.concat(both).with_columns(variant=pl.col("variant").replace({"none": "a", "mail": "b"})).write_csv(
+        "outcomes.csv"
+    )
+    (Path("e.yaml")).write_text("id: shop\nvariants: {a: 0.5, b: 0.5}\n")
+    words = "analyze --table outcomes.csv --metric visit --experiments e.yaml --json"
+    assert run(words) == 0
+    assert json.loads(capsys.readouterr().out)["units"] == {"a": 200, "b": 200}
+    Path("e.yaml").write_text("id: third\nvariants: {a: 0.5, b: 0.5}\n")
+    assert "holds nothing of experiment third, only of other, shop" in refusal(capsys, words)
+
+
+def test_a_few_who_spend_much_in_unequal_shares_are_said(world, capsys):
+    # one unit in 100 spends: skewness (1 − 2p) / sqrt(p (1 − p)) = 9.85; of 100 beside 900 units the difference has
+    # (1/100² − 1/900²) / (1/100 + 1/900)^1.5 = 0.0843 of it, 0.83; of equal arms none
+    said = "spend: so few units have so much of it that in unequal shares its p-values are rough."
+    for units, skewed in ((100, True), (500, False)):
+        variant = ["mail"] * units + ["none"] * (1000 - units)
+        spend = [10.0 * (i % 100 == 0) for i in range(1000)]
+        pl.DataFrame({"unit": range(1000), "variant": variant, "spend": spend}).write_csv("outcomes.csv")
+        assert (said in answer(capsys, "--metric", "spend")["notices"]) == skewed
+
+
+def test_no_revenue_at_all_is_no_share(world, capsys):
+    nothing = world.with_columns(visit=pl.lit(0), spend=pl.lit(0.0))
+    nothing.write_csv("outcomes.csv")
+    share, mean = answer(capsys, "--metric", "visit", "--metric", "spend")["comparisons"]
+    assert (share["kind"], mean["kind"]) == ("proportion", "mean")
+    assert share["difference_interval"][1] == pytest.approx(0.0189, abs=1e-4)  # of 200 none; of money nothing is known
+    assert mean["difference_interval"] is None
+
+
+def test_ids_are_no_fractions(world, capsys):
+    # 7 of one table would be 7.0 of the other, and be hashed to another variant
+    pl.DataFrame({"user_id": [7.0, 8.0]}).write_parquet("users.parquet")
+    words = "assign --experiments experiments.yaml --units users.parquet --out a.csv"
+    assert "user_id holds Float64; give text or whole numbers" in refusal(capsys, words)
+
+
+def test_a_day_is_not_before_its_noon(world, capsys):
+    times = {"exposed_at": pl.lit("2024-05-01T12:00:00"), "outcome_at": pl.lit("2024-05-01")}
+    world.with_columns(**times, last_seen_at=pl.lit("2024-05-29")).write_csv("outcomes.csv")
+    found = answer(capsys, "--metric", "visit", "--retention", "28")
+    assert found["comparisons"][1]["mean"] == 1.0
+    world.with_columns(**times | {"outcome_at": pl.lit("2024-04-30")}).write_csv("outcomes.csv")
+    words = "analyze --table outcomes.csv --metric visit"
+    assert "outcome_at 2024-04-30 00:00 lies before" in refusal(capsys, words)
 
 
 def test_a_thompson_experiment_needs_propensities(world, capsys):

@@ -9,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from data_pipelines.schema import InputError
 from serving.experiments.cuped import adjust
 from serving.experiments.effects import (
+    Arm,
     compare_means,
     compare_proportions,
     fieller,
     mean_arm,
     ratio_arm,
 )
+from serving.experiments.guardrails import Guardrail, State
 from serving.experiments.score_test import Counts, difference_interval, ratio_interval
 
 
@@ -98,9 +101,22 @@ def test_score_intervals_hold_what_the_test_does_not_reject(treated_units, contr
 
 @pytest.mark.parametrize("happened", [0, 50])
 def test_nothing_is_concluded_where_nothing_varies(happened):
-    for compare in (compare_proportions, compare_means):
-        effect = compare(proportion(happened, 50), proportion(happened, 50), 0.05)
-        assert (effect.p_value, effect.difference, effect.bounds) == (1.0, 0.0, (0.0, 0.0))
+    means = compare_means(proportion(happened, 50), proportion(happened, 50), 0.05)
+    assert (means.p_value, means.difference, means.bounds) == (1.0, 0.0, (-math.inf, math.inf))
+    # of shares something is known: none of 50 and none of 50 fit a difference d while d / (1 - d) is at most
+    # 1.96² · 100/99 / 50 = 0.077606, so d up to 0.077606 / 1.077606 = 0.07202
+    shares = compare_proportions(proportion(happened, 50), proportion(happened, 50), 0.05)
+    assert (shares.p_value, shares.difference) == (1.0, 0.0)
+    assert shares.bounds == (pytest.approx(-0.07202, abs=1e-5), pytest.approx(0.07202, abs=1e-5))
+
+
+def test_a_smaller_loss_is_a_positive_lift():
+    # from −10 to −5: half of the loss is gone; mirrored signs and arms give the same lift with the same interval
+    found = compare_means(Arm(100, -5.0, 0.5, 99), Arm(100, -10.0, 0.5, 99), 0.05)
+    gain = compare_means(Arm(100, 5.0, 0.5, 99), Arm(100, 10.0, 0.5, 99), 0.05)
+    assert (found.lift, gain.lift) == (0.5, -0.5)
+    assert found.lift_bounds == (-gain.lift_bounds[1], -gain.lift_bounds[0])
+    assert Guardrail("profit", -0.02).state(found) is State.HOLDS
 
 
 def test_a_control_without_any():
@@ -152,6 +168,18 @@ def test_cuped_by_hand():
     adjusted = adjust(outcome, covariate[:, None], variant)
     npt.assert_allclose(adjusted, np.array([6, 6, 6, 11, 11, 11]))  # the mean covariate is 3
     assert adjusted.mean() == pytest.approx(outcome.mean())
+
+
+def test_many_covariates_and_few_units_keep_alpha():
+    random, rejected, variant = np.random.default_rng(17), [], np.repeat([0, 1], 20)
+    for _ in range(2000):
+        before = random.normal(0, 1, (40, 10))
+        adjusted = adjust(random.normal(0, 1, 40) + before[:, 0], before, variant)
+        arms = [mean_arm(adjusted[variant == number]) for number in (1, 0)]
+        rejected.append(compare_means(*arms, 0.05).p_value < 0.05)
+    assert np.mean(rejected) == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 2000))
+    with pytest.raises(InputError, match="--covariate: 10 are too many for 13 units"):
+        adjust(before[:13, 0], before[:13], variant[14:27])
 
 
 def test_cuped_without_information():

@@ -1,5 +1,6 @@
 """Units that are needed, beside textbooks and statsmodels."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
 from data_pipelines.schema import InputError
-from serving.experiments.sample_ratio import check_sample_ratio
+from serving.experiments.sample_ratio import check_propensities, check_sample_ratio
 from serving.experiments.sample_size import Question, detectable, power_of, units_for
 
 
@@ -85,3 +86,27 @@ def test_sample_ratio_by_hand():
     assert found.passes
     assert not check_sample_ratio([5200, 4800], [1, 1]).passes
     assert check_sample_ratio([5200, 4800], [0.52, 0.48]).p_value == 1.0
+
+
+def test_propensities_by_hand():
+    # one propensity per variant: the check above, times two for the two variants
+    variant = np.repeat([0, 1], [520, 480])
+    found = check_propensities(variant, np.full(1000, 0.5), 2)
+    assert found.p_value == pytest.approx(2 * check_sample_ratio([520, 480], [0.5, 0.5]).p_value)
+    assert found.expected == (500, 500)
+    assert not check_propensities(variant, np.where(variant, 0.75, 0.25), 2).passes
+
+
+@pytest.mark.parametrize(("lost", "alarms"), [(0.0, 0.05), (0.1, 1.0)])
+def test_moving_shares_are_checked(lost, alarms):
+    # three variants, four days with other shares; then a tenth of one variant's units is lost
+    shares = np.array([[0.34, 0.33, 0.33], [0.2, 0.2, 0.6], [0.1, 0.05, 0.85], [0.05, 0.05, 0.9]])
+    random, rejected = np.random.default_rng(16), []
+    for _ in range(500):
+        day = np.repeat(range(4), 5000)
+        variant = (random.random((20_000, 1)) > np.cumsum(shares, axis=1)[day]).sum(axis=1)
+        kept = (variant != 2) | (random.random(20_000) >= lost)
+        found = check_propensities(variant[kept], shares[day, variant][kept], 3)
+        rejected.append(found.p_value < 0.05 if not lost else not found.passes)
+    # Bonferroni may reject less often than stated, since the variants' units depend on each other
+    assert alarms - 0.03 <= np.mean(rejected) <= alarms + 3 * (0.05 * 0.95 / 500) ** 0.5

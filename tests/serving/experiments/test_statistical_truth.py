@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from serving.experiments.analysis import analyze
+from serving.experiments.analysis import analyze, unbalanced
 from serving.experiments.cuped import adjust
-from serving.experiments.effects import Effect, compare_means, compare_proportions, mean_arm, ratio_arm
+from serving.experiments.effects import Arm, Effect, compare_means, compare_proportions, mean_arm, ratio_arm
 from serving.experiments.metrics import Kind, Metric
 from serving.experiments.sample_size import Question, units_for
-from serving.experiments.sequential import MINIMUM, limit
+from serving.experiments.sequential import MINIMUM, compare, limit
 from serving.experiments.unit_table import check_units
 
 ALPHA = 0.05
@@ -150,6 +150,47 @@ def test_peeking_after_every_unit_keeps_alpha(outcomes):
     assert crossed <= ALPHA
     peeked = (np.abs(z) > 1.96).any(axis=1).mean()
     assert peeked > 0.3  # what the ordinary test would do
+
+
+def test_peeking_keeps_alpha_where_a_small_arm_has_not_bought_yet():
+    # 1 % buy; 900 units of the control for 100 of the other arm, looks from its first 100 units to 2000. In a third of
+    # all experiments none of the first 100 has bought, 0.99^100 = 0.37, so their own variance is 0
+    random, looks, crossed = np.random.default_rng(14), np.arange(100, 2001, 100), []
+    for _ in range(400):
+        arms = []
+        for n in (looks, 9 * looks):
+            mean = np.cumsum(random.binomial(np.diff(n, prepend=0), 0.01)) / n
+            arms.append([Arm(*arm) for arm in zip(n, mean, np.sqrt(mean * (1 - mean) / (n - 1)), n - 1, strict=True)])
+        found = [compare(*pair, ALPHA, n / 2000).p_value for *pair, n in zip(*arms, looks, strict=True)]
+        crossed.append(min(found) < ALPHA)
+    assert np.mean(crossed) <= ALPHA
+
+
+def test_a_covariate_of_moving_shares_is_not_taken_for_changed():
+    # on the second day customers spend more and most get b: among those who got b the covariate is higher, by design
+    random = np.random.default_rng(18)
+    day = random.integers(0, 2, 4000)
+    chance = np.array([0.2, 0.8])[day]
+    b = random.random(4000) < chance
+    frame = pl.DataFrame({"unit": [str(i) for i in range(4000)], "variant": np.where(b, "b", "a")})
+    frame = frame.with_columns(propensity=np.where(b, chance, 1 - chance))
+    units = check_units(frame, "t", unit="unit", variant="variant", variants=(), control=None)
+    before = random.normal(day, 1)
+    assert unbalanced(units, np.column_stack([before, before + b]), ["before", "after"]) == ["after"]
+
+
+def test_a_metric_of_fewer_units_is_tested_as_of_these():
+    # retention counts who was exposed long ago, here a tenth: its limit is that of a tenth of the plan, 3.86 instead of
+    # 3.04 standard errors, sqrt((1 + 1 / 0.79362) log(1.79362 / 0.0025))
+    frame = pl.DataFrame({"unit": [str(i) for i in range(4000)], "variant": np.tile(["a", "b"], 2000)})
+    units = check_units(frame, "t", unit="unit", variant="variant", variants=(), control=None)
+    values = np.random.default_rng(15).normal(0, 1, 4000)
+    among = np.arange(4000) < 400
+    metrics = [Metric("all", Kind.MEAN, values), Metric("early", Kind.MEAN, values, among=among)]
+    for one, expected in zip(analyze(units, metrics, planned_units=4000).comparisons, (3.0352, 3.8551), strict=True):
+        assert (one.effect.bounds[1] - one.effect.difference) / one.effect.standard_error == pytest.approx(
+            expected, abs=1e-4
+        )
 
 
 def z_path(draws: np.ndarray) -> np.ndarray:

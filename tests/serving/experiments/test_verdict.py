@@ -49,6 +49,19 @@ def test_nothing_shown():
     assert found.headline.endswith("A change of 38.4% would have been found four times in five.")
 
 
+def test_nothing_shown_by_the_test_that_was_made():
+    columns = [outcomes("visit", 0.10, 0.11), outcomes("order", 0.10, 0.11)]
+    # two tests at alpha 0.05 are 2.5 % each, two-sided: 2.2414 + 0.8416 of the errors above, 0.042284
+    two = decided(table(*columns), ["visit", "order"])
+    assert two.headline.endswith("A change of 42.3% would have been found four times in five.")
+    # looked at as often as one likes, at the planned end: 3.0352 + 0.8416, 0.053170
+    looked = decided(table(*columns), ["visit"], planned_units=2000)
+    assert looked.headline.endswith("A change of 53.2% would have been found four times in five.")
+    # before a hundred units of each arm no change would
+    early = decided(table(outcomes("visit", 0.1, 0.2, units=50), units=50), ["visit"], planned_units=100)
+    assert early.headline.endswith("Nothing is known of what it could have shown.")
+
+
 def test_of_two_the_better_one():
     found = decided(table(outcomes("visit", 0.1, 0.2, 0.3), arms=("none", "a", "b")), ["visit"])
     assert found.headline == "Ship b: visit is 200.0% higher than with none. a is also better than none, by less."
