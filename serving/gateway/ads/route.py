@@ -23,7 +23,7 @@ def ads_router(gateway: Gateway) -> APIRouter:
     @router.post(
         "/v1/ads/decide",
         summary="Decide which campaign to show to a customer now",
-        responses={404: {"model": Problem, "description": "no campaigns are served"}},
+        responses={503: {"model": Problem, "description": "no campaigns are served, or the store does not answer"}},
     )
     async def decide(body: Annotated[AdAsked, Body(openapi_examples=AD_EXAMPLES)]) -> AdAnswer:
         """The campaign that is worth most to show to this customer now, with its best product; or none, and why.
@@ -33,7 +33,7 @@ def ads_router(gateway: Gateway) -> APIRouter:
         nothing is decided anew when it is sent again.
         """
         if gateway.ads is None:
-            raise HTTPException(404, OFF)
+            raise HTTPException(503, OFF)
         snapshot, time_ms = gateway.ads.current(), int(gateway.clock() * 1000)
         return await desk.answer(body, snapshot, open_offerings(body, snapshot, time_ms), time_ms)
 

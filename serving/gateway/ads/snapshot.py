@@ -46,8 +46,8 @@ from serving.campaigns.policy import Policy, zone
 from serving.campaigns.sources import PREPARE, read_items, read_uplift
 from serving.campaigns.stock_limits import SPARE_UNITS, read_stock_plan, with_stock
 from serving.campaigns.tables import positions, read_table, times
-from serving.gateway.ads.rows_by_user import RowsByUser
 from serving.gateway.ads.rule_book import RuleBook
+from serving.gateway.rows_by_user import RowsByUser
 from serving.gateway.watched_files import WatchedFiles
 from serving.table_file import read_file
 

@@ -265,7 +265,7 @@ def test_without_the_store_nothing_is_decided(opened, monkeypatch):
 
 def test_without_campaigns_the_route_says_how(start):
     answer = start().post("/v1/ads/decide", json={"user_id": "ann", "channel": "web"})
-    assert answer.status_code == 404
+    assert answer.status_code == 503
     assert "--campaigns FILE" in answer.json()["detail"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from serving.campaigns.campaign import TEMPLATES
 from serving.gateway import main
-from serving.gateway.ads.rows_by_user import RowsByUser
+from serving.gateway.rows_by_user import RowsByUser
 from tests.serving.gateway.ads.conftest import campaign, shown
 
 
