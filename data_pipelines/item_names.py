@@ -5,9 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from data_pipelines.schema import ITEM_ID, ITEMS
+from data_pipelines.schema import ITEM_ID, ITEM_NAME, ITEMS
 
-NAME_COLUMNS = ("name", "title", "item_name", "product_name", "description")
+NAME_COLUMNS = ("name", "title", ITEM_NAME, "product_name", "description")
 MAX_PARTS = 2
 
 
@@ -31,7 +31,7 @@ def item_names(items: pl.DataFrame) -> pl.DataFrame:
         specific = sorted(telling, key=lambda name: -distinct[name])[:MAX_PARTS]
         parts = sorted(specific, key=lambda name: -float(items[name].str.len_chars().mean() or 0))  # type: ignore[arg-type]
     joined = pl.concat_str([pl.col(name) for name in parts], separator=", ", ignore_nulls=True) if parts else pl.lit("")
-    return items.select(ITEM_ID, pl.when(joined == "").then(ITEM_ID).otherwise(joined).alias("item_name"))
+    return items.select(ITEM_ID, pl.when(joined == "").then(ITEM_ID).otherwise(joined).alias(ITEM_NAME))
 
 
 def series_names(data: Path, ids: Iterable[str]) -> list[str]:

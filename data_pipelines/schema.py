@@ -9,6 +9,7 @@ from enum import StrEnum
 # --- columns ---
 USER_ID = "user_id"
 ITEM_ID = "item_id"
+ITEM_NAME = "item_name"
 EVENT_TYPE = "event_type"
 TIMESTAMP = "timestamp"
 BASKET_ID = "basket_id"

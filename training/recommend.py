@@ -23,6 +23,7 @@ from data_pipelines.schema import (
     EMBEDDING,
     ITEM_EMBEDDING,
     ITEM_ID,
+    ITEM_NAME,
     ITEMS,
     RANK,
     RECOMMENDER,
@@ -35,7 +36,6 @@ from data_pipelines.schema import (
 from serving.model_versions import find_version
 from training.user_requests import IndexArray, UserRequests, first_line, read_events
 
-ITEM_NAME = "item_name"
 SAMPLE_USERS, SAMPLE_ITEMS = 3, 5
 SAMPLE_KNOWN, MIN_KNOWN_SHARE = 1_000, 0.02
 

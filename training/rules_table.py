@@ -15,6 +15,7 @@ from data_pipelines.schema import (
     CONVICTION,
     CUSTOMERS,
     ITEM_ID,
+    ITEM_NAME,
     LEVEL,
     LEVERAGE,
     LIFT,
@@ -120,8 +121,8 @@ def _names(frame: pl.DataFrame, column: str, level: str, items: pl.DataFrame) ->
     if level != "item":
         return frame[column].list.join(" + ")
     named = item_names(items)
-    double = named["item_name"].is_duplicated() & (named["item_name"] != named[ITEM_ID])
-    shown = pl.when(double).then(pl.format("{} [{}]", "item_name", ITEM_ID)).otherwise("item_name")
+    double = named[ITEM_NAME].is_duplicated() & (named[ITEM_NAME] != named[ITEM_ID])
+    shown = pl.when(double).then(pl.format("{} [{}]", ITEM_NAME, ITEM_ID)).otherwise(ITEM_NAME)
     names = dict(named.select(ITEM_ID, shown.alias("shown")).iter_rows())
     return frame[column].list.eval(pl.element().replace(names)).list.join(" + ")
 

@@ -20,7 +20,7 @@ from data_pipelines.config import describe, resolve
 from data_pipelines.datasets import Questions
 from data_pipelines.discoveries import find_discoveries
 from data_pipelines.item_names import item_names
-from data_pipelines.schema import FIRST_KNOWN, ITEM_ID
+from data_pipelines.schema import FIRST_KNOWN, ITEM_ID, ITEM_NAME
 from data_pipelines.splits import HoldOut, Split, load_split
 from data_pipelines.timelines import IntArray, Queries
 from training import runs
@@ -216,7 +216,7 @@ def _project(board: Board, recommender: TwoTowerRecommender, split: Split, data:
     vectors = np.asarray(recommender.model.item_tower())[FIRST_KNOWN : FIRST_KNOWN + len(ids)]
     names = item_names(pl.read_parquet(data / "items.parquet"))
     labelled = pl.DataFrame({ITEM_ID: ids.tolist()}).join(names, on=ITEM_ID, how="left", maintain_order="left")
-    board.embeddings(vectors, labelled["item_name"].fill_null("").to_list())
+    board.embeddings(vectors, labelled[ITEM_NAME].fill_null("").to_list())
 
 
 def _describe(split: Split, device: Device) -> None:

@@ -18,10 +18,13 @@ from data_pipelines.schema import (
     DECIDED,
     DECISION_ID,
     ITEM_ID,
+    ITEM_NAME,
     LIFT,
     OVERSTOCKED,
+    PRICE,
     SEND_AT,
     STOCKOUT_PROBABILITY,
+    UNIT_COST,
     UPLIFT,
     USER_ID,
     VALUE,
@@ -30,6 +33,7 @@ from serving.campaigns.bought_together import told
 from serving.campaigns.decide import Outcome, offered
 from serving.campaigns.policy import Policy
 from serving.campaigns.situation import Reason, Situation
+from serving.campaigns.value import unit_costs
 
 SENTENCES = {
     Reason.AUDIENCE: "not in the audience",
@@ -86,12 +90,18 @@ def to_table(
             "contacts": flat(screening.contacts),
             "room": flat(screening.room[:, channel]),
             "slots": flat(screening.slots[:, None]),
+            "recent_contacts": flat(situation.history.load(policy.fatigue_half_life_days)[:, None]),
         }
     )
+    item = outcome.offer["item"]
+    names = situation.items[ITEM_NAME] if ITEM_NAME in situation.items.columns else situation.items[ITEM_ID]
     best = outcome.offer.select(
         "user",
         "campaign",
         offered(outcome, situation).alias(ITEM_ID),
+        names.gather(item).alias(ITEM_NAME),
+        situation.items[PRICE].gather(item).cast(pl.Float64),
+        pl.Series(UNIT_COST, unit_costs(situation.items, policy.margin)[item.to_numpy()]).fill_nan(None),
         "probability",
         UPLIFT,
         "worth",
@@ -111,6 +121,10 @@ def to_table(
         each([one.cost for one in situation.campaigns], pl.Float64).alias(COST),
         each([one.holdout for one in situation.campaigns], pl.Float64).alias("holdout"),
         each([one.contacts_per_customer for one in situation.campaigns], pl.Int64).alias("contacts_limit"),
+        each([one.audience for one in situation.campaigns]).alias("audience"),
+        each([one.goal for one in situation.campaigns]).alias("goal"),
+        each([one.discount for one in situation.campaigns], pl.Float64).alias("discount"),
+        pl.lit(policy.fatigue).alias("fatigue"),
         each(list(outcome.allocation.price), pl.Float64).alias("contact_price"),
         each(list(outcome.budget), pl.Float64).alias("budget_of_day"),
         pl.lit(policy.stockout_limit).alias("stockout_limit"),
@@ -126,6 +140,7 @@ def to_table(
         USER_ID,
         "day",
         ITEM_ID,
+        ITEM_NAME,
         CHANNEL,
         "creative",
         pl.when(chosen).then(SEND_AT).alias(SEND_AT),
@@ -141,10 +156,17 @@ def to_table(
         "probability",
         UPLIFT,
         "worth",
+        "goal",
+        PRICE,
+        "discount",
+        UNIT_COST,
         "freshness",
+        "recent_contacts",
+        "fatigue",
         STOCKOUT_PROBABILITY,
         "stockout_limit",
         OVERSTOCKED,
+        "audience",
         "holdout_point",
         "holdout",
         "contacts",

@@ -17,9 +17,12 @@ from data_pipelines.schema import (
     DECIDED,
     DECISION_ID,
     ITEM_ID,
+    ITEM_NAME,
     LIFT,
+    PRICE,
     SEND_AT,
     STOCKOUT_PROBABILITY,
+    UNIT_COST,
     UPLIFT,
     USER_ID,
     VALUE,
@@ -60,7 +63,7 @@ def find(decisions: Path, user: str, campaign: str) -> pl.DataFrame:
     Raises:
         InputError: if there is none, naming what there is.
     """
-    table = read_table(decisions, (DECISION_ID, CAMPAIGN_ID, USER_ID, DECIDED, "reason"))
+    table = read_table(decisions, (DECISION_ID, CAMPAIGN_ID, USER_ID, ITEM_NAME, DECIDED, "reason", "audience"))
     of_campaign = table.filter(pl.col(CAMPAIGN_ID) == campaign)
     if of_campaign.is_empty():
         names = table[CAMPAIGN_ID].unique().sort().to_list()
@@ -75,10 +78,10 @@ def find(decisions: Path, user: str, campaign: str) -> pl.DataFrame:
 def tests(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Every test of a decision up to the one that said no: its name, what it found, and whether it passed."""
     weighed = row[VALUE] is not None
-    offer = f"{row[ITEM_ID]}, the best of {row['offers']:,}{_rule(row)}" if weighed else ""
+    offer = f"{_product(row)}, the best of {row['offers']:,}{_rule(row)}" if weighed else ""
     sell_out = row[STOCKOUT_PROBABILITY]
     said: dict[Reason, tuple[str, str]] = {
-        Reason.AUDIENCE: ("in the audience", ""),
+        Reason.AUDIENCE: ("in the audience", row["audience"] or "everybody"),
         Reason.CONSENT: ("agreed to be addressed", str(row[CHANNEL])),
         Reason.HOLDOUT: ("not held out", f"point {row['holdout_point']:.3f}, held out below {row['holdout']:g}"),
         Reason.QUIET_HOURS: ("not quiet before the end", "" if row[SEND_AT] is None else f"at {row[SEND_AT]} UTC"),
@@ -94,8 +97,8 @@ def tests(row: dict[str, Any]) -> list[tuple[str, str, str]]:
             if sell_out is None
             else f"{sell_out:.1%}, at most {row['stockout_limit']:.0%}",
         ),
-        Reason.NO_PRICE: ("price known", ""),
-        Reason.VALUE: ("worth more than it costs", _sum(row) if weighed else ""),
+        Reason.NO_PRICE: ("price known", "" if row[PRICE] is None else f"{row[PRICE]:.2f}"),
+        Reason.VALUE: ("worth more than it costs", f"{_sum(row)}; a sale {_worth(row)}" if weighed else ""),
         Reason.DIVERSITY: ("the best offer of its category", ""),
         Reason.TOO_MANY: ("the stock can spare it", ""),
         Reason.OUTRANKED: ("among the best for the customer", ""),
@@ -113,8 +116,19 @@ def tests(row: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def _sum(row: dict[str, Any]) -> str:
     parts = f"{row['probability']:.4f} probability × {row[UPLIFT]:g} uplift × {row['worth']:.2f} worth of a sale"
-    bonus = ", overstocked" if row["overstocked"] else ""
-    return f"{row[VALUE]:.4f} = {parts} × {row['freshness']:.2f} freshness - {row[COST]:g} cost{bonus}"
+    return f"{row[VALUE]:.4f} = {parts} × {row['freshness']:.2f} freshness - {row[COST]:g} cost"
+
+
+def _worth(row: dict[str, Any]) -> str:
+    """What a sale is worth, and why."""
+    paid = "" if row[PRICE] is None else f"; price {row[PRICE]:.2f}"
+    off = f", {row['discount']:.0%} off" if row["discount"] else ""
+    cost = "" if row["goal"] != "profit" or row[UNIT_COST] is None else f", costs the shop {row[UNIT_COST]:.2f}"
+    return f"by {row['goal']}{paid}{off}{cost}{', overstocked' if row['overstocked'] else ''}"
+
+
+def _product(row: dict[str, Any]) -> str:
+    return row[ITEM_ID] if row[ITEM_NAME] == row[ITEM_ID] else f"{row[ITEM_NAME]} ({row[ITEM_ID]})"
 
 
 def _rule(row: dict[str, Any]) -> str:

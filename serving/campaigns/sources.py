@@ -10,12 +10,14 @@ import polars as pl
 
 from data_pipelines import console as terminal
 from data_pipelines.config import parse_moment
+from data_pipelines.item_names import item_names
 from data_pipelines.schema import (
     CAMPAIGN_ID,
     CONSEQUENT,
     EVENT_TYPE,
     EVENTS,
     ITEM_ID,
+    ITEM_NAME,
     ITEMS,
     PRICE,
     PROBABILITY,
@@ -152,7 +154,7 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
 
 
 def read_items(path: Path, policy: Policy) -> pl.DataFrame:
-    """Read the items, with their category, and a price even if none is known.
+    """Read the items, with their category and a name, and a price even if none is known.
 
     Raises:
         InputError: if they cannot be read, or one is there twice.
@@ -162,7 +164,8 @@ def read_items(path: Path, policy: Policy) -> pl.DataFrame:
         raise InputError(f"{path}: {ITEM_ID} {twice[0]!r} is there twice; keep one row for each item")
     if PRICE not in items.columns:
         items = items.with_columns(pl.lit(None, pl.Float64).alias(PRICE))
-    return with_category(items, policy.category_column)
+    named = items if ITEM_NAME in items.columns else items.with_columns(item_names(items)[ITEM_NAME])
+    return with_category(named, policy.category_column)
 
 
 def _moment(given: str | None, events: pl.DataFrame) -> datetime:

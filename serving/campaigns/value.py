@@ -29,15 +29,29 @@ def worth_of_sale(campaign: Campaign, items: pl.DataFrame, margin: float) -> Flo
     Returns:
         `[items]`, NaN where the price is needed and not known.
     """
-    price = items[PRICE].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    cost = price * (1.0 - margin)
-    if UNIT_COST in items.columns:
-        known = items[UNIT_COST].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        cost = np.where(np.isnan(known), cost, known)
+    price = _numbers(items, PRICE)
     paid = price * (1.0 - campaign.discount)
-    worth = {"profit": paid - cost, "revenue": paid, "conversion": np.full(items.height, campaign.conversion_value)}
+    worth = {
+        "profit": paid - unit_costs(items, margin),
+        "revenue": paid,
+        "conversion": np.full(items.height, campaign.conversion_value),
+    }
     bonus = campaign.overstock_bonus * np.where(items[OVERSTOCKED].to_numpy(), np.nan_to_num(price), 0.0)
     return np.asarray(worth[campaign.goal] + bonus)
+
+
+def unit_costs(items: pl.DataFrame, margin: float) -> FloatArray:
+    """What a unit of every item costs the shop, `[items]`: as the table says, else the price less the margin."""
+    cost = _numbers(items, PRICE) * (1.0 - margin)
+    if UNIT_COST not in items.columns:
+        return cost
+    known = _numbers(items, UNIT_COST)
+    return np.where(np.isnan(known), cost, known)
+
+
+def _numbers(items: pl.DataFrame, column: str) -> FloatArray:
+    """A column with NaN for what is not known."""
+    return np.asarray(items[column].cast(pl.Float64).fill_null(np.nan).to_numpy())
 
 
 def uplift_of(table: pl.DataFrame | None, users: pl.Series, campaigns: Sequence[Campaign]) -> FloatArray:

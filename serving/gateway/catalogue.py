@@ -13,14 +13,13 @@ import numpy.typing as npt
 import polars as pl
 
 from data_pipelines.item_names import item_names
-from data_pipelines.schema import ITEM_ID, ON_HAND, UNIQUE_ID, InputError
+from data_pipelines.schema import ITEM_ID, ITEM_NAME, ON_HAND, UNIQUE_ID, InputError
 from serving.gateway.json_table import json_table
 from serving.gateway.watched_files import WatchedFiles
 from serving.table_file import read_file, require_columns
 
 Mask = npt.NDArray[np.bool_]
 Scalar = str | int | float | bool
-NAME = "item_name"
 MASKS = 64
 """Filters whose items are remembered."""
 LEAST_TELLING = 3
@@ -47,7 +46,7 @@ class Catalogue:
         self.size = table.height
         self._row = {item_id: row for row, item_id in enumerate(table[ITEM_ID])}
         self._read: dict[str, dict[str, Any]] = {}  # rows are taken out of the table once: that wakes its threads
-        self._table = table if NAME in table.columns else table.join(item_names(table), on=ITEM_ID, how="left")
+        self._table = table if ITEM_NAME in table.columns else table.join(item_names(table), on=ITEM_ID, how="left")
         self.telling = _telling(table)
         self._out_of_stock = _out_of_stock(stock, self._row)
         self._mask = lru_cache(MASKS)(self._find)

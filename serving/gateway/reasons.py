@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from data_pipelines.schema import EventType
-from serving.gateway.catalogue import NAME, Catalogue
+from data_pipelines.schema import ITEM_NAME, EventType
+from serving.gateway.catalogue import Catalogue
 from serving.gateway.event_store import UserHistory
 
 RECENT = 10
@@ -116,7 +116,7 @@ def _from_attributes(
         for other, event_type, time_ms in seen:
             value = own.get(attribute)
             if value and value == other.get(attribute):
-                name, did = other.get(NAME) or "an item", ACTS[event_type].of_another
+                name, did = other.get(ITEM_NAME) or "an item", ACTS[event_type].of_another
                 return Reason(
                     "shares_attribute",
                     f"Same {attribute.replace('_', ' ')} ({value}) as {name}, which you {did} on {_day(time_ms)}.",

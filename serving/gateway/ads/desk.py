@@ -20,6 +20,7 @@ from data_pipelines.schema import (
     DECIDED,
     DECISION_ID,
     ITEM_ID,
+    ITEM_NAME,
     PROBABILITY,
     UPLIFT,
     VALUE,
@@ -36,7 +37,6 @@ from serving.gateway.ads.contact import (
 from serving.gateway.ads.decision import AdCase, Screened, visit, with_probability, words
 from serving.gateway.ads.messages import AdAnswer, AdAsked, CampaignRefused
 from serving.gateway.ads.snapshot import AdSnapshot, Offering
-from serving.gateway.catalogue import NAME
 from serving.gateway.event_store import UserHistory
 from serving.gateway.gateway import Gateway
 from serving.gateway.ledger import Entry, Spend
@@ -180,7 +180,7 @@ class AdDesk:
             show=True,
             campaign_id=kept[CAMPAIGN_ID],
             item_id=item_id,
-            item_name=self._gateway.catalogue.current().describe([item_id]).get(item_id, {}).get(NAME),
+            item_name=self._gateway.catalogue.current().describe([item_id]).get(item_id, {}).get(ITEM_NAME),
             creative=kept["creative"],
             decision_id=kept[DECISION_ID],
             value=kept[VALUE],

@@ -329,6 +329,28 @@ def test_segments_of_the_profiles_and_uplift(shop):
     assert row["value"] == pytest.approx(0.2 * 2 * 3 - 0.2)
 
 
+def test_every_value_can_be_worked_out_from_what_is_kept(shop, capsys):
+    (shop / "spring.yaml").write_text(f"{CAMPAIGN}    discount: 0.1\n")
+    pl.DataFrame({"user_id": ["u9", "u9"], "channel": "sms", "send_at": "2017-12-30T10:00:00"}).write_csv(
+        shop / "s.csv"
+    )
+    assert plan(shop, "--contacts", str(shop / "s.csv"), "--set", "margin=0.4") == 0
+    weighed = pl.read_parquet(shop / "out.parquet").filter(pl.col("value").is_not_null()).sort("user_id")
+    assert weighed["recent_contacts"].to_list()[:-1] == [0.0] * (weighed.height - 1)
+    assert 1 < weighed["recent_contacts"][-1] < 2  # two of two days ago
+    kept = {name: weighed[name].to_numpy() for name in weighed.columns}
+    worth = kept["price"] * (1 - kept["discount"]) - kept["unit_cost"]
+    assert worth == pytest.approx(np.full(len(worth), 10 * 0.9 - 6.0))
+    freshness = (1 - kept["fatigue"]) ** kept["recent_contacts"]
+    value = kept["probability"] * kept["uplift"] * worth * freshness - kept["cost"]
+    assert kept["value"] == pytest.approx(value)
+    capsys.readouterr()
+    assert main(["campaigns", "explain", "u8", "spring", "--decisions", str(shop / "out.parquet")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "by profit; price 10.00, 10% off, costs the shop 6.00" in told
+    assert "milk, the best of 2" in told
+
+
 def test_every_customer_can_be_told_why(shop, capsys):
     assert plan(shop) == 0
     capsys.readouterr()
