@@ -56,8 +56,7 @@ def recommendations_router(gateway: Gateway) -> APIRouter:
         The events posted before this request are part of what the model sees, and `context` is added for this request
         only.
         """
-        if body.k > gateway.settings.most_items:
-            raise invalid(("k",), f"is {body.k}; ask for at most {gateway.settings.most_items} items")
+        require_few_items(body.k, gateway)
         stored = await stored_history(gateway, body.user_id)
         history = _with_context(stored or UserHistory(), body, gateway)
         catalogue = gateway.catalogue.current()
@@ -93,6 +92,16 @@ def _with_context(stored: UserHistory, body: RecommendationsAsked, gateway: Gate
     kept = zip(stored.time_ms, stored.item_id, stored.event_type, strict=True)
     rows = sorted([*kept, *added], key=lambda row: row[0])[-gateway.settings.history_length :]
     return as_history([(item_id, event_type, time_ms) for time_ms, item_id, event_type in rows])
+
+
+def require_few_items(k: int, gateway: Gateway) -> None:
+    """Refuse a request for more items than the gateway gives.
+
+    Raises:
+        RequestValidationError: saying how many it gives.
+    """
+    if k > gateway.settings.most_items:
+        raise invalid(("k",), f"is {k}; ask for at most {gateway.settings.most_items} items")
 
 
 def _excluded(body: RecommendationsAsked, history: UserHistory) -> set[str]:

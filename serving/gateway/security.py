@@ -6,7 +6,8 @@ counted by each gateway process for itself: n gateways let a key ask n times as 
 
     events     POST /v1/events                  recommend    POST /v1/recommendations
     profiles   GET /v1/profiles/{user_id}       experiments  /v1/experiments/{experiment_id}/…
-    plan       /v1/demand, /v1/inventory/plan   admin        all of these, and DELETE /v1/users/{user_id}
+    plan       /v1/demand, /v1/inventory/plan   recommend    POST /v1/bought-together
+    admin      all of these, and DELETE /v1/users/{user_id}
 """
 
 import hashlib
@@ -32,6 +33,7 @@ ROLE_OF = {
     "/v1/experiments": "experiments",
     "/v1/demand": "plan",
     "/v1/inventory": "plan",
+    "/v1/bought-together": "recommend",
 }
 """The role that a path, and what is below it, needs; other paths under /v1 need admin."""
 LENGTH_BYTES = 32

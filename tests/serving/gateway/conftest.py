@@ -13,11 +13,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving.gateway.app import create_app
+from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.experiment_files import ExperimentFiles
 from serving.gateway.open_store import open_store
 from serving.gateway.profiles import ProfileFiles
 from serving.gateway.settings import GatewaySettings
+from tests.serving.basket_rules_folder import BUNDLES, RULES, write_bundles, write_rules
 from tests.serving.gateway.fake_client import CATALOGUE, FakeClient
 from training.profile_folder import Profiles, write_profiles
 
@@ -145,6 +147,16 @@ def experiments(tmp_path) -> Path:
 
 
 @pytest.fixture
+def rules(tmp_path) -> Path:
+    """Of item0 .. item5, the bundles' prices known in part."""
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    write_rules(folder, RULES)
+    write_bundles(folder, BUNDLES)
+    return folder
+
+
+@pytest.fixture
 def fake() -> FakeClient:
     return FakeClient()
 
@@ -155,7 +167,16 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
     running: list[TestClient] = []
 
     def begin(
-        *, keys=None, stock=None, catalogue=True, store=None, popular=(), profiles=None, experiments=None, **settings
+        *,
+        keys=None,
+        stock=None,
+        catalogue=True,
+        store=None,
+        popular=(),
+        profiles=None,
+        experiments=None,
+        rules=None,
+        **settings,
     ) -> TestClient:
         chosen = GatewaySettings(**settings)
         url = store or f"sqlite:///{tmp_path / 'gateway.sqlite'}"
@@ -163,6 +184,7 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
         files = CatalogueFiles(items if catalogue else None, stock, reload_seconds=chosen.reload_seconds)
         more = {
             "profiles": profiles and ProfileFiles(profiles, reload_seconds=chosen.reload_seconds),
+            "rules": rules and BasketRuleFiles(rules, reload_seconds=chosen.reload_seconds),
             "experiments": experiments and ExperimentFiles(experiments, reload_seconds=chosen.reload_seconds),
         }
         app = create_app(chosen, opened, fake, files, keys=keys, clock=clock, popular=popular, **more)
