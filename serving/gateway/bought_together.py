@@ -47,16 +47,15 @@ class BasketRules:
     """
 
     def __init__(self, rules: pl.DataFrame, bundles: pl.DataFrame):
-        self._items = rules[CONSEQUENT].unique(maintain_order=True)
-        self._gives = positions(rules[CONSEQUENT], self._items)
+        items = rules[CONSEQUENT].unique(maintain_order=True)
+        self._items, self._gives = items.to_list(), positions(rules[CONSEQUENT], items)
         self._needed = rules[ANTECEDENT].list.len().to_numpy()
         self._weight = (rules[CONFIDENCE] * rules[LIFT].sqrt()).to_numpy()
         self._rules = list(zip(rules[ANTECEDENT].to_list(), rules[CONFIDENCE], rules[LIFT], strict=True))
         self._bundles = json_table(bundles).to_dicts()
-        self._names = self._items.to_list()
         self._rules_with, self._bundles_with = _rows_by_item(rules[ANTECEDENT]), _rows_by_item(bundles[BUNDLE_ITEMS])
 
-    def suggestions(self, held: frozenset[str]) -> list[Suggestion]:
+    def suggestions(self, held: frozenset[str]) -> Iterator[Suggestion]:
         """What goes with a basket and does not lie in it, best first; of equals, what has the better rule.
 
         Args:
@@ -64,12 +63,14 @@ class BasketRules:
         """
         met, count = np.unique(_rows(self._rules_with, held), return_counts=True)
         rules = met[count == self._needed[met]]
-        things, best, place = np.unique(self._gives[rules], return_index=True, return_inverse=True)
-        scores = np.bincount(place, self._weight[rules], len(things))
-        order = np.argsort(-scores, kind="stable")
-        ids = [self._names[thing] for thing in things[order].tolist()]
-        found = zip(ids, scores[order].tolist(), rules[best[order]].tolist(), strict=True)
-        return [Suggestion(*one) for one in found if one[0] not in held]
+        gives, best = self._gives[rules], np.empty(len(self._items), np.int64)
+        scores = np.bincount(gives, self._weight[rules], len(self._items))
+        best[gives[::-1]] = rules[::-1]  # the first one, which is written last
+        things = np.flatnonzero(scores)
+        things = things[np.argsort(-scores[things], kind="stable")]
+        found = zip(things.tolist(), scores[things].tolist(), best[things].tolist(), strict=True)
+        named = (Suggestion(self._items[thing], score, rule) for thing, score, rule in found)
+        return (one for one in named if one.item_id not in held)
 
     def rule(self, number: int) -> Rule:
         """A rule by its number."""

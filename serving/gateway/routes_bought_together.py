@@ -1,13 +1,13 @@
 """What goes with a basket: the rules that were mined, and what the shop has."""
 
-from collections.abc import Mapping
-from itertools import islice
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import compress, islice
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, HTTPException, Request
 
 from data_pipelines.schema import BUNDLE_ITEMS
-from serving.gateway.bought_together import BasketRules, Rule
+from serving.gateway.bought_together import BasketRules, Rule, Suggestion
 from serving.gateway.bought_together_messages import (
     BOUGHT_TOGETHER_EXAMPLES,
     BoughtTogetherAnswer,
@@ -23,6 +23,9 @@ from serving.gateway.problem import invalid
 from serving.gateway.routes_recommendations import require_few_items
 
 MISSING = "this gateway has no basket rules; start it with --rules RULES, see `supplytower rules mine --help`"
+T = TypeVar("T")
+LOOKED_AT = 100
+"""Suggestions, or bundles, that are held against the catalogue at once."""
 
 
 def bought_together_router(gateway: Gateway) -> APIRouter:
@@ -42,10 +45,10 @@ def bought_together_router(gateway: Gateway) -> APIRouter:
             raise HTTPException(503, MISSING)
         rules, catalogue, held = gateway.rules.current(), gateway.catalogue.current(), frozenset(body.items)
         try:
-            items = _items(rules, catalogue, body, held)
-            bundles = _bundles(rules, catalogue, body, held)
+            catalogue.passes((), body.filters, body.in_stock_only)  # an unknown one is told also where nothing is found
         except UnknownAttributeError as error:
             raise invalid(("filters",), str(error)) from None
+        items, bundles = _items(rules, catalogue, body, held), _bundles(rules, catalogue, body, held)
         gateway.metrics.recommendations.labels("rules").inc(len(items))
         return BoughtTogetherAnswer(items=items, bundles=bundles, request_id=request.state.request_id)
 
@@ -53,9 +56,10 @@ def bought_together_router(gateway: Gateway) -> APIRouter:
 
 
 def _items(rules: BasketRules, catalogue: Catalogue, body: BoughtTogetherAsked, held: frozenset[str]) -> list[GoesWith]:
-    found = rules.suggestions(held)
-    fitting = catalogue.passes([one.item_id for one in found], body.filters, body.in_stock_only)
-    kept = [(one, rules.rule(one.rule)) for one, fits in zip(found, fitting, strict=True) if fits][: body.k]
+    def fits(some: Sequence[Suggestion]) -> list[bool]:
+        return catalogue.passes([one.item_id for one in some], body.filters, body.in_stock_only)
+
+    kept = [(one, rules.rule(one.rule)) for one in _first(rules.suggestions(held), fits, body.k)]
     known = catalogue.describe({item for one, rule in kept for item in (one.item_id, *rule.antecedent)})
     return [
         GoesWith(
@@ -83,11 +87,14 @@ def _bundles(
     rules: BasketRules, catalogue: Catalogue, body: BoughtTogetherAsked, held: frozenset[str]
 ) -> list[BundleOffer]:
     """All of a bundle must be in stock; filters are for what it adds to the basket."""
-    found = list(rules.bundles(held))
-    parts = list({item_id for bundle in found for item_id in bundle[BUNDLE_ITEMS]})
-    here = _passing(parts, catalogue.passes(parts, {}, body.in_stock_only))
-    wanted = held | _passing(parts, catalogue.passes(parts, body.filters, False))
-    kept = list(islice((bundle for bundle in found if (here & wanted).issuperset(bundle[BUNDLE_ITEMS])), body.k))
+
+    def fits(some: Sequence[Mapping[str, Any]]) -> list[bool]:
+        parts = list({item_id for bundle in some for item_id in bundle[BUNDLE_ITEMS]})
+        here = set(compress(parts, catalogue.passes(parts, {}, body.in_stock_only)))
+        fitting = here & held.union(compress(parts, catalogue.passes(parts, body.filters, False)))
+        return [fitting.issuperset(bundle[BUNDLE_ITEMS]) for bundle in some]
+
+    kept = _first(rules.bundles(held), fits, body.k)
     known = catalogue.describe({item_id for bundle in kept for item_id in bundle[BUNDLE_ITEMS]})
 
     def part(item_id: str) -> BundlePart:
@@ -98,8 +105,12 @@ def _bundles(
     ]
 
 
-def _passing(item_ids: list[str], passes: list[bool]) -> set[str]:
-    return {item_id for item_id, fits in zip(item_ids, passes, strict=True) if fits}
+def _first(found: Iterator[T], fits: Callable[[Sequence[T]], list[bool]], k: int) -> list[T]:
+    """The first k that fit, without a look at all of them."""
+    kept: list[T] = []
+    while len(kept) < k and (some := list(islice(found, LOOKED_AT))):
+        kept += compress(some, fits(some))
+    return kept[:k]
 
 
 def _name(item_id: str, known: Mapping[str, Mapping[str, Any]]) -> str:

@@ -45,7 +45,7 @@ def test_scores_and_order_are_those_of_the_model(mined, index, basket):
     held = sparse.csr_matrix(np.isin(np.arange(N_ITEMS), list(basket)))  # the last two are unknown
     scores = BoughtTogether(mined, np.zeros(N_ITEMS, np.int64)).score(held)[0]
     expected = {f"i{item}": score for item, score in enumerate(scores) if score > 0}
-    found = index.suggestions(frozenset(f"i{item}" for item in basket))
+    found = list(index.suggestions(frozenset(f"i{item}" for item in basket)))
     assert {one.item_id: one.score for one in found} == pytest.approx(expected)
     assert [expected[one.item_id] for one in found] == pytest.approx(sorted(expected.values(), reverse=True))
     for one in found:  # its rule is the best of those that speak for it
@@ -73,6 +73,6 @@ def test_ten_thousand_rules_take_less_than_a_millisecond(tmp_path):
     took = []
     for _ in range(30):
         began = time.perf_counter()
-        assert index.suggestions(basket)
+        assert list(index.suggestions(basket))
         took.append(time.perf_counter() - began)
     assert min(took) < 1e-3
