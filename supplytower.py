@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Command] = {
     "serve gateway": Command("serving.gateway.main", "answer a shop over HTTP: events in, recommendations out"),
     "serve keys": Command("serving.gateway.keys", "add, list or remove the gateway's API keys"),
     "serve import-events": Command("serving.gateway.import_events", "fill the gateway's store with the last events"),
+    "serve export-contacts": Command("serving.gateway.ads.export_contacts", "write down what the gateway advertised"),
     "recommend": Command("training.recommend", "score every user with an exported model; write a table"),
     "rules mine": Command("training.mine_rules", "find what is bought together; write rules and bundles"),
     "rules evaluate": Command("training.evaluate_rules", "try the rules on later baskets, beside popularity"),
@@ -121,6 +122,7 @@ to customers:
 to campaigns:
   supplytower campaigns plan --models build/models --data build/data --campaigns win-back --out build/decisions.parquet
   supplytower campaigns explain 1234 win-back --decisions build/decisions.parquet
+  supplytower serve export-contacts --store sqlite:///build/events.sqlite --out build/contacts.parquet
   supplytower campaigns uplift --table test.parquet --outcome bought --profiles build/profiles --out build/uplift.csv
   supplytower campaigns simulate --data build/data --out build/campaigns
 

@@ -45,6 +45,7 @@ BENCHMARKS = {
     "rules": Benchmark("basket rules beside plain mlxtend"),
     "profiles": Benchmark("customer profiles of a million synthetic users", needs=()),
     "campaigns": Benchmark("a million decisions on customers and campaigns", needs=()),
+    "ad_decisions": Benchmark("the gateway's decisions which campaign to show"),
     "published_protocol": Benchmark("the AUC of a published protocol and of a shop's question", long=True),
     "tune_baselines": Benchmark("the baselines' hyperparameters on the validation baskets", long=True),
 }

@@ -100,7 +100,7 @@ def parse_moment(text: str, option: str) -> datetime:
     """
     try:
         return _time(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(f"{option} {text}: not a date or time; write 2024-05-31 or 2024-05-31T18:00:00") from None
 
 

@@ -53,16 +53,7 @@ def matches(expression: str, table: pl.DataFrame, where: str) -> pl.Series:
     """
     if not expression.strip():
         return pl.Series([True]).new_from_index(0, table.height)
-    if len(expression) > LONGEST:
-        raise InputError(f"{where}: is longer than {LONGEST:,} characters")
-    try:
-        node = ast.parse(expression.strip(), mode="eval").body
-        deep = _depth(node) > DEEPEST
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        said = getattr(error, "msg", str(error))
-        raise InputError(f"{where}: {expression!r} is not understood: {said}") from None
-    if deep:
-        raise InputError(f"{where}: has more than {DEEPEST} parts within parts; write less of them")
+    node = _parse(expression, where)
     try:
         found = table.select(_Translation(expression, table, where).expression(node).alias("found"))["found"]
     except (PolarsError, TypeError, OverflowError) as error:
@@ -74,15 +65,49 @@ def matches(expression: str, table: pl.DataFrame, where: str) -> pl.Series:
     return found.new_from_index(0, table.height) if len(found) != table.height else found  # of constants alone
 
 
+def row_condition(expression: str, table: pl.DataFrame, where: str) -> pl.Expr:
+    """What `matches` finds, for rows that come one at a time.
+
+    Args:
+        expression: the line; "" holds for all.
+        table: where `top` and `bottom` begin is measured here, once.
+        where: what messages call the place it stands in.
+
+    Returns:
+        An expression over the columns of the table, without nulls.
+
+    Raises:
+        InputError: as `matches`.
+    """
+    matches(expression, table, where)  # refuses what cannot be
+    if not expression.strip():
+        return pl.lit(True)
+    return _Translation(expression, table, where, by_row=True).expression(_parse(expression, where)).fill_null(False)
+
+
+def _parse(expression: str, where: str) -> ast.expr:
+    if len(expression) > LONGEST:
+        raise InputError(f"{where}: is longer than {LONGEST:,} characters")
+    try:
+        node = ast.parse(expression.strip(), mode="eval").body
+        deep = _depth(node) > DEEPEST
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = getattr(error, "msg", str(error))
+        raise InputError(f"{where}: {expression!r} is not understood: {said}") from None
+    if deep:
+        raise InputError(f"{where}: has more than {DEEPEST} parts within parts; write less of them")
+    return node
+
+
 def _depth(node: ast.AST) -> int:
     return 1 + max(map(_depth, ast.iter_child_nodes(node)), default=0)
 
 
 class _Translation:
-    """One expression over one table."""
+    """One expression over one table, or over single rows like those of the table."""
 
-    def __init__(self, whole: str, table: pl.DataFrame, where: str):
-        self.whole, self.table, self.where = whole, table, where
+    def __init__(self, whole: str, table: pl.DataFrame, where: str, *, by_row: bool = False):
+        self.whole, self.table, self.where, self.by_row = whole, table, where, by_row
 
     def expression(self, node: ast.expr) -> pl.Expr:
         """A part, as Polars says it."""
@@ -131,7 +156,12 @@ class _Translation:
             raise InputError(f"{self.where}: {share:g} is not a share; write e.g. top({column}, 0.2)")
         values = self._column(column)
         rank = values.rank("min", descending=highest)  # equal values are in or out together
-        return rank <= share * values.count() + 1e-9  # 0.29 × 100 is 28.999999999999996
+        inside = rank <= share * values.count() + 1e-9  # 0.29 × 100 is 28.999999999999996
+        if not self.by_row:
+            return inside
+        found = self.table.filter(inside)[column]
+        edge = found.min() if highest else found.max()
+        return pl.lit(False) if edge is None else values >= edge if highest else values <= edge
 
     def _column(self, name: str) -> pl.Expr:
         if name not in self.table.columns:

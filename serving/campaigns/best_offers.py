@@ -87,7 +87,7 @@ class _Ranked:
         taken = np.sort(rows)
         customer = self.user * (int(self.category.max(initial=0)) + 1) + self.category
         beaten = np.zeros(len(key), bool)
-        beaten[taken] = _running(np.ones(len(taken)), customer[taken]) > most
+        beaten[taken] = running_sum(np.ones(len(taken)), customer[taken]) > most
         self._refuse(fine[beaten[rows][number]], Reason.DIVERSITY)
 
     def limit_units(self, units: FloatArray, spare: FloatArray) -> None:
@@ -103,7 +103,7 @@ class _Ranked:
             return
         for last in (*[False] * ROUNDS, True):
             best = self._best(self.reason == Reason.CHOSEN)
-            over = best[_running(units[best], self.item[best]) > spare[best]]
+            over = best[running_sum(units[best], self.item[best]) > spare[best]]
             if not over.size:
                 return
             if last:
@@ -130,7 +130,7 @@ class _Ranked:
         self.reason[rows] = int(reason)
 
 
-def _running(values: FloatArray, group: IntArray) -> FloatArray:
+def running_sum(values: FloatArray, group: IntArray) -> FloatArray:
     """Sum of the values of the same group up to and with each row."""
     order = np.argsort(group, kind="stable")
     total, sorted_group = np.cumsum(values[order]), group[order]

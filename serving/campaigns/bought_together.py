@@ -81,7 +81,7 @@ def suggestions(
         return None
     lately = pl.col(TIMESTAMP) >= pl.lit(at) - pl.duration(days=LATELY_DAYS)
     bought = events.filter(lately & (pl.col(EVENT_TYPE) == EventType.PURCHASE)).select("user", "item")
-    needs, gives = _numbered(rules, items)
+    needs, gives = numbered(rules, items)
     found = [pl.DataFrame(schema=CALLED)]
     for number in asking:
         usable = np.flatnonzero((needs != UNKNOWN).all(axis=1) & (gives >= 0))
@@ -98,7 +98,7 @@ def suggestions(
     return pl.concat(found)
 
 
-def _numbered(rules: pl.DataFrame, items: pl.Series) -> tuple[IntArray, IntArray]:
+def numbered(rules: pl.DataFrame, items: pl.Series) -> tuple[IntArray, IntArray]:
     """Item numbers of antecedents `[rules, longest]`, padded with `NOTHING`, and of consequents `[rules]`."""
     longest = int(rules[ANTECEDENT].list.len().max())  # type: ignore[arg-type]
     parts = [rules[ANTECEDENT].list.get(place, null_on_oob=True) for place in range(longest)]

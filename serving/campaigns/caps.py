@@ -91,5 +91,7 @@ class History:
         return np.bincount(self.row, weights=weight, minlength=self.users).astype(np.float64)
 
     def _is(self, column: str, value: str) -> BoolArray:
+        if not len(self.row):
+            return np.zeros(0, bool)
         found: BoolArray = (self.contacts[column] == value).fill_null(False).to_numpy()
         return found

@@ -28,6 +28,7 @@ from serving.campaigns.tables import read_table
 
 CATEGORY = "category"
 CATEGORIES = (CATEGORY, "product_category", "department")
+LATER = "\0later"
 SECONDS_IN_DAY = 86_400.0
 
 
@@ -69,17 +70,19 @@ def derive_profiles(events: pl.DataFrame, items: pl.DataFrame, at: datetime) -> 
 def join_customers(users: pl.DataFrame, derived: pl.DataFrame, profiles: pl.DataFrame | None) -> pl.DataFrame:
     """All that is known of every customer, sorted by id.
 
-    What the events say is as of now, profiles may be older: of these only the columns count that are not derived.
-    Where other names are equal, profiles count first, then users.
+    Of columns that are in several tables, what the events say counts first, as it is of now and profiles may be older;
+    then profiles, then users.
     """
     ids = pl.concat([table.select(USER_ID) for table in (users, derived)]).unique().sort(USER_ID)
-    old = None if profiles is None else profiles.drop(set(derived.columns) - {USER_ID}, strict=False)
-    for table in (old, users, derived):
-        if table is not None:
-            new = [name for name in table.columns if name not in ids.columns]
-            ids = ids.join(
-                table.select(USER_ID, *new).unique(USER_ID, keep="first"), on=USER_ID, how="left", maintain_order="left"
-            )
+    for table in (derived, profiles, users):
+        if table is None:
+            continue
+        again = [name for name in table.columns if name in ids.columns and name != USER_ID]
+        kinds = {name: ids.schema[name] for name in again}
+        ids = ids.join(
+            table.unique(USER_ID, keep="first"), on=USER_ID, how="left", suffix=LATER, maintain_order="left"
+        ).with_columns(pl.coalesce(name, pl.col(name + LATER).cast(kinds[name], strict=False)) for name in again)
+        ids = ids.drop(name + LATER for name in again)
     return ids if SEGMENT in ids.columns else ids.with_columns(pl.lit(None, pl.String).alias(SEGMENT))
 
 

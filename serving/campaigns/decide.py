@@ -59,7 +59,8 @@ def decide(situation: Situation, policy: Policy, screening: Screening, offers: p
     cost = np.array([campaign.cost for campaign in situation.campaigns])
     contacts = np.where(cost > 0, budget / np.where(cost > 0, cost, 1.0), np.inf)
     paid = affordable(contacts)[offers["campaign"].to_numpy()] >= 1
-    offer = pl.concat([weigh(situation, policy, offers.filter(pl.Series(passed & part))) for part in (paid, ~paid)])
+    parts = [passed & paid] + ([passed & ~paid] if (passed & ~paid).any() else [])
+    offer = pl.concat([weigh(situation, policy, offers.filter(pl.Series(part))) for part in parts])
     row, column = offer["user"].to_numpy(), offer["campaign"].to_numpy()
     said, reason = offer["reason"].to_numpy(), screening.reason.copy()
     reason[(reason == Reason.CHOSEN)] = Reason.NO_OFFER

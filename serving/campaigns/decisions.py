@@ -3,7 +3,7 @@
 `decision_id` is campaign/day/customer: deciding again gives the same ids, and whoever sends can tell what was sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -48,17 +48,21 @@ SENTENCES = {
     Reason.BUDGET: "the budget goes to customers who are worth more",
 }
 KEYS = {reason: reason.name.lower() for reason in Reason}
+PLANNED: dict[Reason, str] = {Reason.CHOSEN: "sent"} | SENTENCES
 WORTH = (Reason.CHOSEN, Reason.VALUE, Reason.DIVERSITY, Reason.TOO_MANY, Reason.OUTRANKED, Reason.BUDGET)
 """Reasons after an offer was weighed: its value explains them."""
 
 
-def to_table(situation: Situation, outcome: Outcome, policy: Policy) -> pl.DataFrame:
+def to_table(
+    situation: Situation, outcome: Outcome, policy: Policy, words: Mapping[Reason, str] = PLANNED
+) -> pl.DataFrame:
     """One row per customer and campaign, customers in order.
 
     Args:
         situation: what was known.
         outcome: what was decided.
         policy: its limits stand beside the values.
+        words: what is said for each reason.
     """
     users, campaigns = len(situation.users), len(situation.campaigns)
     shape, screening = (users, campaigns), outcome.screening
@@ -129,7 +133,7 @@ def to_table(situation: Situation, outcome: Outcome, policy: Policy) -> pl.DataF
         COST,
         DECIDED,
         "reason",
-        _sentence().alias("reasons"),
+        _sentence(words).alias("reasons"),
         "offers",
         ANTECEDENT,
         CONFIDENCE,
@@ -152,15 +156,15 @@ def to_table(situation: Situation, outcome: Outcome, policy: Policy) -> pl.DataF
     )
 
 
-def _sentence() -> pl.Expr:
+def _sentence(words: Mapping[Reason, str]) -> pl.Expr:
     """The reason in words, with the sum behind it where there is one."""
-    said = {int(reason): text.replace("{channel}", "this channel") for reason, text in SENTENCES.items()}
-    words = pl.col("code").replace_strict(said | {0: "sent"}, return_dtype=pl.String)
+    said = {int(reason): text.replace("{channel}", "this channel") for reason, text in words.items()}
+    in_words = pl.col("code").replace_strict(said, return_dtype=pl.String)
     amount = [pl.col(name).round(4) for name in (VALUE, "probability", UPLIFT, "worth", "freshness", COST)]
     summed = pl.format(
         "{}: worth {} = probability {} × uplift {} × sale {} × freshness {} - cost {}",
-        words,
+        in_words,
         *amount,
     )
     weighed = pl.col("code").is_in([int(reason) for reason in WORTH]) & pl.col(VALUE).is_not_null()
-    return pl.when(weighed).then(summed).otherwise(words)
+    return pl.when(weighed).then(summed).otherwise(in_words)

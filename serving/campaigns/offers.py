@@ -15,6 +15,7 @@ import polars as pl
 from data_pipelines.schema import EVENT_TYPE, ITEM_ID, STOCKOUT_PROBABILITY, TIMESTAMP, USER_ID, EventType, InputError
 from serving.campaigns.allocation import BoolArray, IntArray
 from serving.campaigns.audience import matches, suggestion
+from serving.campaigns.best_offers import running_sum
 from serving.campaigns.bought_together import BOUGHT_TOGETHER
 from serving.campaigns.campaign import Campaign
 from serving.campaigns.customers import CATEGORY
@@ -75,7 +76,7 @@ def scored_offers(
     found = []
     for campaign, mine in enumerate(assortment):
         fits = mine[item] & passed[row, campaign]
-        found.append(_offers(row[fits], campaign, item[fits]).with_columns(probability=probability[fits]))
+        found.append(_offers([(row[fits], campaign, item[fits])]).with_columns(probability=probability[fits]))
     return pl.concat([pl.DataFrame(schema=OFFER), *found])
 
 
@@ -85,8 +86,10 @@ def candidates(
     campaigns: Sequence[Campaign],
     policy: Policy,
     passed: BoolArray,
-    assortment: BoolArray,
+    assortment: Sequence[BoolArray] | BoolArray,
     called: pl.DataFrame | None = None,
+    best: Sequence[IntArray] | None = None,
+    browsing: bool = False,
 ) -> pl.DataFrame:
     """Offers to be scored.
 
@@ -98,43 +101,75 @@ def candidates(
         passed: `[users, campaigns]` pairs worth looking at.
         assortment: `[campaigns, items]` what may be offered.
         called: what rules call for: user, campaign and item.
+        best: what `best_sellers` finds for each campaign; None: in these events.
+        browsing: whether the shop's log has views or carts, also where these events have none.
 
     Returns:
         user, campaign, item, each triple once.
     """
-    recent = pl.col(TIMESTAMP) >= pl.lit(at) - pl.duration(days=RECENT_DAYS)
-    bought = events.filter(pl.col(EVENT_TYPE) == EventType.PURCHASE)
-    popular = bought.filter(recent).group_by("item").len().sort("len", "item", descending=[True, False])
-    taken = bought.group_by("user", "item").len().sort("len", "user", "item", descending=[True, False, False])
-    reminded = reminders(events, at) if any(one.offers == "reminder" for one in campaigns) else None
-    triple = ("user", "campaign", "item")
-    found = [pl.DataFrame(schema={name: OFFER[name] for name in triple})]
-    if called is not None:
-        found.append(called.select(triple))
+    if best is None:
+        popular = popularity(events, at)
+        best = [best_sellers(popular, mine, policy.products_per_campaign) for mine in assortment]
+    taken = _taken(events)
+    reminded = reminders(events, at, browsing) if any(one.offers == "reminder" for one in campaigns) else None
+    found: list[tuple[IntArray, int, IntArray]] = []
     for number, campaign in enumerate(campaigns):
         users, mine = np.flatnonzero(passed[:, number]), assortment[number]
         if campaign.offers == BOUGHT_TOGETHER:
             continue
         if campaign.offers == "reminder" and reminded is not None:
-            own = _of(reminded, passed[:, number], mine)
+            own = reminded
         else:
-            own = _of(taken, passed[:, number], mine)
-            best = popular.filter(pl.Series(mine[popular["item"].to_numpy()]))["item"].to_numpy()
-            if best.size < policy.products_per_campaign:  # what nobody buys may be offered too, e.g. for clearance
-                best = np.concatenate([best, np.setdiff1d(np.flatnonzero(mine), best)])
-            best = best[: policy.products_per_campaign]
-            found.append(_offers(np.repeat(users, len(best)), number, np.tile(best, len(users))))
-        own = own.filter(pl.int_range(pl.len()).over("user") < policy.products_per_customer)
-        found.append(_offers(own["user"].to_numpy(), number, own["item"].to_numpy()))
-    return pl.concat(found).unique().sort(triple)
+            own, everybody = taken, best[number]
+            found.append((np.repeat(users, len(everybody)), number, np.tile(everybody, len(users))))
+        user, item = own["user"].to_numpy(), own["item"].to_numpy()
+        fits = passed[user, number] & mine[item]
+        user, item = user[fits], item[fits]
+        first = running_sum(np.ones(len(user)), user) <= policy.products_per_customer
+        found.append((user[first], number, item[first]))
+    triple = ("user", "campaign", "item")
+    offers = _offers(found)
+    return (offers if called is None else pl.concat([offers, called.select(triple)])).unique().sort(triple)
 
 
-def reminders(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
+def _taken(events: pl.DataFrame) -> pl.DataFrame:
+    """What customers bought, most often first: user, item."""
+    bought = events.filter(pl.col(EVENT_TYPE) == EventType.PURCHASE)
+    return bought.group_by("user", "item").len().sort("len", "user", "item", descending=[True, False, False])
+
+
+def is_interest() -> pl.Expr:
+    """Events of whoever looks at something or puts it into the cart."""
+    return pl.col(EVENT_TYPE).is_in([str(kind) for kind in INTEREST])
+
+
+def popularity(events: pl.DataFrame, at: datetime) -> IntArray:
+    """The items that were bought of late, most often first."""
+    recent = pl.col(TIMESTAMP) >= pl.lit(at) - pl.duration(days=RECENT_DAYS)
+    bought = events.filter((pl.col(EVENT_TYPE) == EventType.PURCHASE) & recent)
+    return bought.group_by("item").len().sort("len", "item", descending=[True, False])["item"].to_numpy()
+
+
+def best_sellers(popular: IntArray, mine: BoolArray, most: int) -> IntArray:
+    """The best items of an assortment.
+
+    Args:
+        popular: items, best first.
+        mine: `[items]` the assortment.
+        most: how many.
+    """
+    best = popular[mine[popular]]
+    if best.size < most:  # what nobody buys may be offered too, e.g. for clearance
+        best = np.concatenate([best, np.setdiff1d(np.flatnonzero(mine), best)])
+    return best[:most]
+
+
+def reminders(events: pl.DataFrame, at: datetime, browsing: bool = False) -> pl.DataFrame:
     """What to remind customers of, the most pressing first: user, item."""
-    interest = events.filter(pl.col(EVENT_TYPE).is_in([str(kind) for kind in INTEREST]))
+    interest = events.filter(is_interest())
     bought = events.filter(pl.col(EVENT_TYPE) == EventType.PURCHASE)
     since = (pl.lit(at) - pl.col("last")).dt.total_seconds() / SECONDS_IN_DAY
-    if interest.height:
+    if browsing or interest.height:
         seen = interest.group_by("user", "item").agg(
             pl.col(TIMESTAMP).max().alias("last"), (pl.col(EVENT_TYPE) == EventType.ADD_TO_CART).any().alias("cart")
         )
@@ -158,10 +193,16 @@ def reminders(events: pl.DataFrame, at: datetime) -> pl.DataFrame:
     )
 
 
-def _of(pairs: pl.DataFrame, passed: BoolArray, mine: BoolArray) -> pl.DataFrame:
-    return pairs.filter(pl.Series(passed[pairs["user"].to_numpy()] & mine[pairs["item"].to_numpy()], dtype=pl.Boolean))
-
-
-def _offers(user: IntArray, campaign: int, item: IntArray) -> pl.DataFrame:
-    number = np.full(len(user), campaign, np.int64)
-    return pl.DataFrame({"user": user, "campaign": number, "item": item}, schema_overrides=OFFER)
+def _offers(parts: Sequence[tuple[IntArray, int, IntArray]]) -> pl.DataFrame:
+    """Users, a campaign and items, in parts, as a table."""
+    none = np.zeros(0, np.int64)
+    return pl.DataFrame(
+        {
+            "user": np.concatenate([none, *(user for user, _, _ in parts)]),
+            "campaign": np.repeat(
+                np.array([number for _, number, _ in parts], np.int64), [len(user) for user, _, _ in parts]
+            ),
+            "item": np.concatenate([none, *(item for _, _, item in parts)]),
+        },
+        schema={name: OFFER[name] for name in ("user", "campaign", "item")},
+    )

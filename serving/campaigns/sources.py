@@ -116,7 +116,7 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
         events = events.with_columns(times(events, TIMESTAMP, log))
         at = _moment(arguments.at, events)
         events = events.filter(pl.col(TIMESTAMP) < at)
-        items = _items(data / f"{ITEMS.name}.parquet", policy)
+        items = read_items(data / f"{ITEMS.name}.parquet", policy)
         derived = derive_profiles(events, items, at)
         users_file = data / f"{USERS.name}.parquet"
         seen = events.select(USER_ID).unique()  # who left a full cart and never bought is a customer too
@@ -151,7 +151,12 @@ def load(arguments: argparse.Namespace, policy: Policy) -> Sources:
     return sources
 
 
-def _items(path: Path, policy: Policy) -> pl.DataFrame:
+def read_items(path: Path, policy: Policy) -> pl.DataFrame:
+    """Read the items, with their category, and a price even if none is known.
+
+    Raises:
+        InputError: if they cannot be read, or one is there twice.
+    """
     items = read_table(path, (ITEM_ID,), PREPARE)
     if (twice := items[ITEM_ID].filter(items[ITEM_ID].is_duplicated())).len():
         raise InputError(f"{path}: {ITEM_ID} {twice[0]!r} is there twice; keep one row for each item")

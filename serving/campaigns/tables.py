@@ -76,6 +76,8 @@ def times(table: pl.DataFrame, name: str, path: Path) -> pl.Series:
 
 def positions(ids: pl.Series, among: pl.Series) -> npt.NDArray[np.int64]:
     """Where each id stands among others that are all different, -1 where it does not."""
+    if not len(ids):
+        return np.zeros(0, np.int64)
     name = "id"
     known = among.rename(name).to_frame().with_row_index("position")
     found = ids.rename(name).to_frame().join(known, on=name, how="left", maintain_order="left")["position"]

@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse
 
 from serving.gateway.access_control import AccessControl
 from serving.gateway.access_log import AccessLog
+from serving.gateway.ads.route import ads_router
+from serving.gateway.ads.snapshot import AdSnapshots
 from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import EventStore, StoreError
@@ -38,8 +40,8 @@ from serving.gateway.settings import GatewaySettings
 
 DESCRIPTION = """\
 Post what customers do, and ask what to recommend them: an event posted now changes the very next answer. Ask who a
-customer is, and which variant of an experiment they see. Forecast demand, and plan orders. Errors are
-`{"detail": ...}`; every answer has an `X-Request-Id`.
+customer is, which variant of an experiment they see, and which campaign to show now. Forecast demand, and plan orders.
+Errors are `{"detail": ...}`; every answer has an `X-Request-Id`.
 """
 LOCKED = {401: "no valid key", 403: "the key lacks the role", 429: "too many requests with this key"}
 LIMITED = {
@@ -69,6 +71,7 @@ def create_app(
     popular: Sequence[str] = (),
     profiles: ProfileFiles | None = None,
     experiments: ExperimentFiles | None = None,
+    ads: AdSnapshots | None = None,
     rules: BasketRuleFiles | None = None,
 ) -> FastAPI:
     """Build the gateway.
@@ -84,13 +87,14 @@ def create_app(
         popular: items to recommend where there is no model, best first.
         profiles: of the customers; None if there are none.
         experiments: that run; None if there are none.
+        ads: campaigns and what they need to know; None: nothing is advertised.
         rules: of what is bought together; None if there are none.
 
     Returns:
         The application; its `state.gateway` is what the routes work with.
     """
     catalogue, metrics = catalogue or CatalogueFiles(), metrics or Metrics()
-    gateway = Gateway(settings, store, client, catalogue, clock, metrics, popular, profiles, experiments, rules)
+    gateway = Gateway(settings, store, client, catalogue, clock, metrics, popular, profiles, experiments, ads, rules)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -105,7 +109,7 @@ def create_app(
     )
     app.state.gateway = gateway
     told = {status: {"model": Problem, "description": text} for status, text in (LIMITED | LOCKED).items()}
-    customers = (events_router, recommendations_router, profiles_router, experiments_router)
+    customers = (events_router, recommendations_router, ads_router, profiles_router, experiments_router)
     for router in (*customers, demand_router, inventory_router, bought_together_router):
         app.include_router(router(gateway), responses=told)  # type: ignore[arg-type]
     app.include_router(health_router(gateway))

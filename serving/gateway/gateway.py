@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from serving.gateway.ads.snapshot import AdSnapshots
 from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import EventStore
@@ -27,6 +28,7 @@ class Gateway:
         popular: items to recommend where there is no model, best first.
         profiles: of the customers, if there are any.
         experiments: that run, if there are any.
+        ads: campaigns and what they need to know; None: nothing is advertised.
         rules: of baskets, if there are any.
         draining: whether it is about to stop.
     """
@@ -40,5 +42,6 @@ class Gateway:
     popular: Sequence[str] = ()
     profiles: ProfileFiles | None = None
     experiments: ExperimentFiles | None = None
+    ads: AdSnapshots | None = None
     rules: BasketRuleFiles | None = None
     draining: bool = False

@@ -25,6 +25,7 @@ from serving.async_client import AsyncClient
 from serving.client_settings import ClientSettings
 from serving.connections import limited_protocol
 from serving.gateway import structured_log
+from serving.gateway.ads.options import add_ad_options, open_ads
 from serving.gateway.app import create_app
 from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
@@ -60,6 +61,8 @@ def _main(argv: Sequence[str] | None) -> int:
             "supplytower serve gateway --model-server grpc://models:8500 --items items.parquet --stock plan.parquet "
             "--store redis://redis:6379/0 --host 0.0.0.0 --keys keys.json",
             "supplytower serve gateway --data build/data --profiles build/profiles --experiments experiments.yaml",
+            "supplytower serve gateway --data build/data --stock plan.parquet --profiles build/profiles "
+            "--campaigns spring.yaml",
             "supplytower serve gateway --data build/data --rules build/rules",
         ],
         settings=describe(GatewaySettings),
@@ -86,6 +89,7 @@ def add_options(parser: argparse.ArgumentParser, *, model_server: bool = True) -
     parser.add_argument("--experiments", type=Path, help="YAML file of experiments; read when it changes")
     parser.add_argument("--rules", type=Path, help="folder of `supplytower rules mine`; read when it changes")
     parser.add_argument("--store", default=DEFAULT_STORE, help=f"{DEFAULT_STORE} (default) or redis://host:6379/0")
+    add_ad_options(parser)
     parser.add_argument("--keys", type=Path, help="key file, see `supplytower serve keys`")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080); 0 takes a free one")
@@ -154,6 +158,7 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
         popular=popular,
         profiles=profiles,
         experiments=experiments,
+        ads=open_ads(arguments, items, settings),
         rules=rules,
     )
 

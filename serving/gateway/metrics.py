@@ -42,6 +42,9 @@ class Metrics:
         self.model_calls = Counter(
             "supplytower_gateway_model_calls", "Questions to the model server", ("method",), registry=self.registry
         )
+        self.ads = Counter(
+            "supplytower_gateway_ad_decisions", "Campaigns decided on", ("campaign", "outcome"), registry=self.registry
+        )  # chosen, the reason why not, no_model, busy, repeated
 
     def count_outcome(self, experiment: str, metric: str) -> None:
         """Count an outcome; metrics beyond the first ones share a label, so that no client makes labels without end."""

@@ -58,6 +58,16 @@ class ModelClient(Protocol):
     ) -> Sequence[Recommended]:
         """The best k items of each history."""
 
+    async def score(
+        self,
+        histories: Sequence[Any],
+        candidates: Sequence[Sequence[str]],
+        *,
+        model: str = ...,
+        label: str | None = None,
+    ) -> Any:
+        """The probability that each history's customer takes each candidate next, `[histories, candidates]`."""
+
     async def forecast(
         self,
         demand: Sequence[Sequence[float]],

@@ -1,19 +1,16 @@
-"""Who the customers are, as `supplytower profile build` found it: looked up by user id.
-
-A million customers take no index beside their table: it is sorted, so twenty comparisons find a row.
-"""
+"""Who the customers are, as `supplytower profile build` found it: looked up by user id."""
 
 import json
-from bisect import bisect_left
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from data_pipelines.schema import PROFILES_FILE, SEGMENT, SEGMENT_ID, SEGMENTS_FILE, UNTIL, USER_ID, InputError
+from data_pipelines.schema import PROFILES_FILE, SEGMENT, SEGMENT_ID, SEGMENTS_FILE, UNTIL, InputError
 from serving.campaigns.customers import read_profiles
 from serving.gateway.json_table import json_table
+from serving.gateway.rows_by_user import RowsByUser
 from serving.gateway.watched_files import WatchedFiles
 from serving.table_file import require_columns
 
@@ -28,15 +25,12 @@ class Profiles:
 
     def __init__(self, table: pl.DataFrame, as_of: datetime):
         self.as_of = as_of
-        self._table = json_table(table).sort(USER_ID).rechunk()
-        self._ids = self._table[USER_ID]
+        self._rows = RowsByUser(json_table(table))
 
     def row(self, user_id: str) -> dict[str, Any] | None:
         """What is known of a customer, by column; None if nothing is."""
-        place = bisect_left(self._ids, user_id)
-        if place == len(self._ids) or self._ids[place] != user_id:
-            return None
-        return self._table.row(place, named=True)
+        found = self._rows.of(user_id)
+        return found.row(0, named=True) if found.height else None
 
 
 def read_folder(folder: Path) -> Profiles:

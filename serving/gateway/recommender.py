@@ -6,10 +6,11 @@ settings name a model or a label that the server does not have, or one that is n
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from serving.gateway.event_store import StoreError, UserHistory
+from serving.gateway.event_store import StoreError, UserHistory, as_history
 from serving.gateway.gateway import Gateway
+from serving.gateway.messages import ALIASES, ContextEvent, milliseconds
 from serving.gateway.model_client import AWAY, NOT_SERVED, Recommended
 from serving.model_requests import History, popular_recommendations
 
@@ -32,6 +33,30 @@ async def stored_history(gateway: Gateway, user_id: str) -> UserHistory | None:
             "answered without history: the event store does not answer", extra={"reason": str(error) or "time out"}
         )
         return None
+
+
+def with_context(gateway: Gateway, stored: UserHistory, context: Sequence[ContextEvent]) -> UserHistory:
+    """The stored events and those of a request, by time; as many as the model may see."""
+    if not context:
+        return stored
+    now = int(gateway.clock() * 1000)
+    added = [
+        (
+            now if event.timestamp is None else milliseconds(event.timestamp),
+            event.item_id,
+            ALIASES.get(event.event_type, event.event_type),
+        )
+        for event in context
+    ]
+    kept = zip(stored.time_ms, stored.item_id, stored.event_type, strict=True)
+    rows = sorted([*kept, *added], key=lambda row: row[0])[-gateway.settings.history_length :]
+    return as_history([(item_id, event_type, time_ms) for time_ms, item_id, event_type in rows])
+
+
+def as_asked(gateway: Gateway, user_id: str, history: UserHistory) -> History:
+    """A customer's events as the model server is asked about them, now."""
+    seconds = [time_ms // 1000 for time_ms in history.time_ms]
+    return History(user_id, history.item_id, history.event_type, seconds, int(gateway.clock()))
 
 
 async def best_items(gateway: Gateway, history: History, k: int, excluded: Collection[str]) -> Recommended:

@@ -9,21 +9,18 @@ from fastapi import APIRouter, Body, Request
 
 from data_pipelines.schema import EventType
 from serving.gateway.catalogue import Catalogue, UnknownAttributeError
-from serving.gateway.event_store import UserHistory, as_history
+from serving.gateway.event_store import UserHistory
 from serving.gateway.gateway import Gateway
 from serving.gateway.messages import (
-    ALIASES,
     RECOMMENDATION_EXAMPLES,
     RecommendationsAnswer,
     RecommendationsAsked,
     RecommendedItem,
-    milliseconds,
 )
 from serving.gateway.model_client import Recommended
 from serving.gateway.problem import invalid
 from serving.gateway.reasons import find_reasons
-from serving.gateway.recommender import best_items, stored_history
-from serving.model_requests import History
+from serving.gateway.recommender import as_asked, best_items, stored_history, with_context
 
 MARGIN = 1.2
 """Items asked for over what the filters are expected to take."""
@@ -58,7 +55,7 @@ def recommendations_router(gateway: Gateway) -> APIRouter:
         """
         require_few_items(body.k, gateway)
         stored = await stored_history(gateway, body.user_id)
-        history = _with_context(stored or UserHistory(), body, gateway)
+        history = with_context(gateway, stored or UserHistory(), body.context)
         catalogue = gateway.catalogue.current()
         try:
             ranking = await _rank(gateway, catalogue, body, history)
@@ -74,24 +71,6 @@ def recommendations_router(gateway: Gateway) -> APIRouter:
         )
 
     return router
-
-
-def _with_context(stored: UserHistory, body: RecommendationsAsked, gateway: Gateway) -> UserHistory:
-    """The stored events and those of the request, by time; as many as the model may see."""
-    if not body.context:
-        return stored
-    now = int(gateway.clock() * 1000)
-    added = [
-        (
-            now if event.timestamp is None else milliseconds(event.timestamp),
-            event.item_id,
-            ALIASES.get(event.event_type, event.event_type),
-        )
-        for event in body.context
-    ]
-    kept = zip(stored.time_ms, stored.item_id, stored.event_type, strict=True)
-    rows = sorted([*kept, *added], key=lambda row: row[0])[-gateway.settings.history_length :]
-    return as_history([(item_id, event_type, time_ms) for time_ms, item_id, event_type in rows])
 
 
 def require_few_items(k: int, gateway: Gateway) -> None:
@@ -119,13 +98,7 @@ async def _rank(gateway: Gateway, catalogue: Catalogue, body: RecommendationsAsk
     share = catalogue.share(body.filters, body.in_stock_only)
     wanted = body.k if share == 1 else math.ceil(body.k / max(share, 1e-3) * MARGIN) + 1
     wanted = min(wanted, max(catalogue.size, body.k))
-    asked = History(
-        body.user_id,
-        history.item_id,
-        history.event_type,
-        [time_ms // 1000 for time_ms in history.time_ms],
-        int(gateway.clock()),
-    )
+    asked = as_asked(gateway, body.user_id, history)
     while True:
         answer = await best_items(gateway, asked, wanted, excluded)
         passes = catalogue.passes(answer.item_id, body.filters, body.in_stock_only)

@@ -4,9 +4,9 @@
 so a fast hash is as safe as a slow one and costs no request anything. The file is read again when it changes. Rates are
 counted by each gateway process for itself: n gateways let a key ask n times as often.
 
-    events     POST /v1/events                  recommend    POST /v1/recommendations
+    events     POST /v1/events                  recommend    POST /v1/recommendations, /v1/bought-together
     profiles   GET /v1/profiles/{user_id}       experiments  /v1/experiments/{experiment_id}/…
-    plan       /v1/demand, /v1/inventory/plan   recommend    POST /v1/bought-together
+    plan       /v1/demand, /v1/inventory/plan   ads          POST /v1/ads/decide
     admin      all of these, and DELETE /v1/users/{user_id}
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 from data_pipelines.atomic import write_json
 from data_pipelines.schema import InputError
 
-ROLES = ("events", "recommend", "plan", "profiles", "experiments", "admin")
+ROLES = ("events", "recommend", "plan", "ads", "profiles", "experiments", "admin")
 ROLE_OF = {
     "/v1/events": "events",
     "/v1/recommendations": "recommend",
@@ -33,6 +33,7 @@ ROLE_OF = {
     "/v1/experiments": "experiments",
     "/v1/demand": "plan",
     "/v1/inventory": "plan",
+    "/v1/ads": "ads",
     "/v1/bought-together": "recommend",
 }
 """The role that a path, and what is below it, needs; other paths under /v1 need admin."""

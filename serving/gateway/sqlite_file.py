@@ -12,6 +12,7 @@ References: https://www.sqlite.org/wal.html, https://www.sqlite.org/pragma.html#
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from serving.gateway.event_store import StoreError
 T = TypeVar("T")
 WAIT_SECONDS = 5.0
 """For another process's transaction."""
+BETWEEN_TRIES_SECONDS = 0.01
 TRUNCATE_WAIT_SECONDS = 0.05
 """For those who read in the write-ahead log: writers wait meanwhile."""
 TRUNCATE_AGAIN_SECONDS = 1.0
@@ -127,6 +129,15 @@ def _wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+    last = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+            break
+        except sqlite3.OperationalError:  # who makes the file at the same time is not waited for by SQLite itself
+            if time.monotonic() > last:
+                raise
+            time.sleep(BETWEEN_TRIES_SECONDS)
+    for pragma in ("synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection

@@ -77,9 +77,7 @@ class SqliteLedger:
         return erased
 
     def _add(self, entries: Sequence[Entry], connection: sqlite3.Connection) -> list[Entry]:
-        now = int(self._clock() * 1000)
-        connection.execute(PURGE, (now - self._ttl_ms, PURGED_AT_ONCE))
-        connection.execute(PURGE_SPENT, (now - self._ttl_ms,))
+        now = self._purge(connection)
         return [_record(connection, entry, now) for entry in entries]
 
     def _claim(self, entry: Entry, spends: Sequence[Spend], known: int, connection: sqlite3.Connection) -> Entry | None:
@@ -89,9 +87,16 @@ class SqliteLedger:
             return None
         if any(_spent(connection, one.budget) + one.amount > one.limit + ROUNDING for one in spends):
             return None
-        now = int(self._clock() * 1000)
+        now = self._purge(connection)
         connection.executemany(SPEND, [(one.budget, one.amount, now) for one in spends])
         return _record(connection, entry, now)
+
+    def _purge(self, connection: sqlite3.Connection) -> int:
+        """Forget what is old; returns milliseconds since 1970."""
+        now = int(self._clock() * 1000)
+        connection.execute(PURGE, (now - self._ttl_ms, PURGED_AT_ONCE))
+        connection.execute(PURGE_SPENT, (now - self._ttl_ms,))
+        return now
 
 
 def _record(connection: sqlite3.Connection, entry: Entry, now: int) -> Entry:

@@ -2,11 +2,11 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipelines.schema import InputError
-from serving.campaigns.audience import matches
+from serving.campaigns.audience import matches, row_condition
 
 TABLE = pl.DataFrame(
     {
@@ -97,3 +97,27 @@ def test_a_segment_without_profiles_says_what_to_give():
     table = TABLE.with_columns(segment=pl.lit(None, pl.String))
     with pytest.raises(InputError, match="give --profiles"):
         matches('segment == "loyal"', table, "here")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.integers(-3, 3).map(float)), min_size=1, max_size=12),
+    st.sampled_from(["top(x, {})", "bottom(x, {})", "x > 1 and not top(x, {})", "known(x) or bottom(x, {})"]),
+    st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]),
+)
+def test_row_by_row_the_same_are_found_as_in_the_whole_table(values, line, share):
+    table = pl.DataFrame({"x": values}, {"x": pl.Float64})
+    condition = row_condition(line.format(share), table, "audience")
+    found = [table[number].select(condition).item() for number in range(table.height)]
+    assert found == matches(line.format(share), table, "audience").to_list()
+
+
+def test_single_rows_are_measured_by_the_table_that_the_condition_was_made_for():
+    condition = row_condition("top(x, 0.5)", pl.DataFrame({"x": [1, 2, 3, 4]}), "audience")
+    assert pl.DataFrame({"x": [2, 3, 9]}).select(condition.alias("in"))["in"].to_list() == [False, True, True]
+    everybody = row_condition("", pl.DataFrame({"x": [1]}), "audience")
+    assert pl.DataFrame({"x": [2]}).select(everybody.alias("in"))["in"].to_list() == [True]
+    nobody = row_condition("top(x, 0.5)", pl.DataFrame({"x": []}, {"x": pl.Float64}), "audience")
+    assert pl.DataFrame({"x": [2.0]}).select(nobody.alias("in"))["in"].to_list() == [False]
+    with pytest.raises(InputError, match="no column 'y'"):
+        row_condition("y > 1", pl.DataFrame({"x": [1]}), "audience")

@@ -399,8 +399,8 @@ def test_rules_leave_other_campaigns_alone(shop):
     ("words", "said"),
     [
         (["--at", "2019-01-01"], "no campaign runs on 2019-01-01"),
-        (["--at", "noon"], "--at noon: is no moment"),
-        (["--at", "0001-01-01T00:00+14:00"], "--at 0001-01-01T00:00+14:00: is no moment"),
+        (["--at", "noon"], "--at noon: not a date"),
+        (["--at", "0001-01-01T00:00+14:00"], "--at 0001-01-01T00:00+14:00: not a date"),
         (["--models", "m"], "give one of --models, --model-server and --scores"),
         (["--set", "caps=[email often]"], "caps: 'email often' is not understood"),
         (["--set", "only_planned=true"], "only_planned=true: needs --stock-plan"),

@@ -18,6 +18,7 @@ from serving.campaigns.policy import Policy
 from serving.campaigns.screening import screen
 from serving.campaigns.situation import OFFER, Reason, Situation
 from serving.campaigns.stock_limits import with_stock
+from serving.campaigns.value import uplift_of
 
 NOON = datetime(2024, 3, 1, 12)
 NO_CAPS = Policy(caps=(), fatigue=0.0, offers_per_customer=9, offers_per_category=9)
@@ -290,3 +291,9 @@ def test_the_order_of_offers_does_not_matter(drawn, shuffle):
     first, second = run(world, given_, policy), run(world, given_[order], policy)
     assert first.offer.sort("user", "campaign").equals(second.offer.sort("user", "campaign"))
     assert (first.reason == second.reason).all()
+
+
+def test_uplift_that_holds_for_all_campaigns_names_none():
+    table = pl.DataFrame({"user_id": ["u001"], "uplift": [2.0]})
+    users = pl.Series(["u000", "u001"])
+    assert uplift_of(table, users, [campaign(), campaign("d")]).tolist() == [[1.0, 1.0], [2.0, 2.0]]

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
+from serving.gateway.ads.snapshot import AdFiles, AdSnapshots
 from serving.gateway.app import create_app
 from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
@@ -114,6 +115,15 @@ def items(tmp_path) -> Path:
 
 
 @pytest.fixture
+def ads(tmp_path, items) -> AdSnapshots:
+    """One campaign that is shown to everybody."""
+    campaign = "{id: spring, channel: ad, start: 2026-01-01, end: 2026-03-31, budget: 100, cost_per_contact: 0.1}"
+    (tmp_path / "spring.yaml").write_text(f"campaigns: [{campaign}]")
+    (tmp_path / "awake.yaml").write_text("quiet_until: '21:00'")
+    return AdSnapshots(AdFiles((tmp_path / "spring.yaml",), items, policy=tmp_path / "awake.yaml"), record_days=400.0)
+
+
+@pytest.fixture
 def profiles(tmp_path) -> Path:
     """Of ann, who buys much, and of 42, of whom little is known; as of the day before NOW."""
     table = pl.DataFrame(
@@ -175,6 +185,7 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
         popular=(),
         profiles=None,
         experiments=None,
+        ads=None,
         rules=None,
         **settings,
     ) -> TestClient:
@@ -186,6 +197,7 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
             "profiles": profiles and ProfileFiles(profiles, reload_seconds=chosen.reload_seconds),
             "rules": rules and BasketRuleFiles(rules, reload_seconds=chosen.reload_seconds),
             "experiments": experiments and ExperimentFiles(experiments, reload_seconds=chosen.reload_seconds),
+            "ads": ads,
         }
         app = create_app(chosen, opened, fake, files, keys=keys, clock=clock, popular=popular, **more)
         client = TestClient(app, raise_server_exceptions=False)

@@ -20,13 +20,15 @@ class FakeServingError(RuntimeError):
 class FakeClient:
     """Ranks the items of the history first, the latest seen best, then the rest of the catalogue in order.
 
-    Demand goes on as the last known value; quantiles are half, once and twice that.
+    The probability of an item is that of `chances`, else 0.1. Demand goes on as the last known value; quantiles are
+    half, once and twice that.
     """
 
     catalogue: Sequence[str] = CATALOGUE
     fallback: bool = False
     error: Exception | None = None
     delay_seconds: float = 0.0
+    chances: dict[str, float] = field(default_factory=dict)
     asked: list[dict] = field(default_factory=list)
     closed: bool = False
     unknown: float = 0.0
@@ -42,6 +44,11 @@ class FakeClient:
         self.asked.append({"histories": histories, "k": k, "exclude": exclude, "model": model, "label": label})
         await self._answer()
         return [self._rank(history, k, set(out)) for history, out in zip(histories, exclude, strict=True)]
+
+    async def score(self, histories, candidates, *, model=None, label=None):
+        self.asked.append({"histories": histories, "candidates": candidates, "model": model, "label": label})
+        await self._answer()
+        return np.array([[self.chances.get(item, 0.1) for item in row] for row in candidates], np.float32)
 
     async def forecast(self, demand, start_date, horizon, covariates=None, *, step_days=None, model=None, label=None):
         asked = {"demand": demand, "start_date": start_date, "horizon": horizon, "covariates": covariates}

@@ -109,7 +109,7 @@ def test_sqlite_forgets_old_entries_and_budgets(tmp_path, clock):
         await ledger.add([Entry("bob", "contact", "1", 1)])
         assert await ledger.entries("ann", "contact") == [MAIL]
         clock.now += 0.2 * DAY_MS / 1000
-        await ledger.add([Entry("bob", "contact", "2", 1)])
+        assert await ledger.claim(Entry("bob", "contact", "2", 1), [], 1)
         assert await ledger.entries("ann", "contact") == []
         assert await ledger.spent(["mail"]) == [0.0]
         assert len(await ledger.entries("bob", "contact")) == 2

@@ -16,6 +16,7 @@ REQUESTS = {
     "events": ("POST", "/v1/events", EVENT),
     "recommend": ("POST", "/v1/recommendations", {"user_id": "ann"}),
     "plan": ("POST", "/v1/demand", {"series": [{"unique_id": "a", "start_date": "2026-01-01", "demand": [1]}]}),
+    "ads": ("POST", "/v1/ads/decide", {"user_id": "ann", "channel": "ad"}),
     "profiles": ("GET", "/v1/profiles/ann", None),
     "experiments": ("POST", "/v1/experiments/shop/exposures", {"unit": "ann"}),
     "admin": ("DELETE", "/v1/users/ann", None),
@@ -39,9 +40,9 @@ def ask(gateway, role, key=None, header="authorization"):
 
 
 @pytest.mark.parametrize("role", REQUESTS)
-def test_a_key_opens_the_routes_of_its_roles_only(start, file, role, profiles, experiments):
+def test_a_key_opens_the_routes_of_its_roles_only(start, file, role, profiles, experiments, ads):
     key = add_key(file, "one", (role,))
-    gateway = start(keys=ring(file), profiles=profiles, experiments=experiments)
+    gateway = start(keys=ring(file), profiles=profiles, experiments=experiments, ads=ads)
     for other in REQUESTS:
         answer = ask(gateway, other, key)
         assert answer.status_code == (200 if other == role or role == "admin" else 403), (other, answer.text)
