@@ -236,6 +236,10 @@ BASKETS = "baskets"
 CUSTOMERS = "customers"
 LIFT_SAME_SIZE = "lift_same_size"
 LIFT_SAME_CUSTOMER = "lift_same_customer"
+BUNDLE_ITEMS = "items"
+MARGIN = "margin"
+RULES_FILE, BUNDLES_FILE = "rules.parquet", "bundles.parquet"
+"""Of the folder that `supplytower rules mine` writes: one row per rule, and one per bundle."""
 
 # --- customer profiles ---
 PROFILES_FILE, SEGMENTS_FILE = "profiles.parquet", "segments.json"

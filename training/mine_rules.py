@@ -19,14 +19,14 @@ from data_pipelines.baskets import item_categories, make_baskets, read_events
 from data_pipelines.config import describe, resolve
 from data_pipelines.prepared_tables import read_table
 from data_pipelines.result_table import require_folder
-from data_pipelines.schema import ITEMS, InputError
+from data_pipelines.schema import BUNDLES_FILE, ITEMS, RULES_FILE, InputError
 from data_pipelines.splits import read_manifest
 from training.rule_mining import Mined, mine
 from training.rules_config import RulesConfig
 from training.rules_page import rules_page
 from training.rules_table import bundles_table, rules_table, sentences
 
-RULES, BUNDLES, PAGE, FACTS = "rules.parquet", "bundles.parquet", "rules.html", "rules.json"
+PAGE, FACTS = "rules.html", "rules.json"
 PRINTED = 10
 OPTIONS = {
     "level": ("item | category | both", "rules between items, between categories, or both (default: both)"),
@@ -82,7 +82,7 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
     given = [f"{name}={value}" for name in OPTIONS if (value := getattr(arguments, name)) is not None]
     config = resolve(RulesConfig, file=arguments.config, overrides=[*given, *arguments.set])
-    require_folder(arguments.out, "rules", (RULES, BUNDLES, PAGE, FACTS))
+    require_folder(arguments.out, "rules", (RULES_FILE, BUNDLES_FILE, PAGE, FACTS))
     mined = mine_rules(arguments.data, config)
     _write(arguments.out, arguments.data, config, mined)
     _print(mined, arguments.out)
@@ -141,8 +141,8 @@ def _write(out: Path, data: Path, config: RulesConfig, mined: MinedRules) -> Non
     }
     page = rules_page(mined.rules, mined.bundles, mined.levels, mined.n_baskets)
     with replace_directory(out) as folder:
-        mined.rules.write_parquet(folder / RULES)
-        mined.bundles.write_parquet(folder / BUNDLES)
+        mined.rules.write_parquet(folder / RULES_FILE)
+        mined.bundles.write_parquet(folder / BUNDLES_FILE)
         write_text(folder / PAGE, page)
         write_json(folder / FACTS, facts)
 

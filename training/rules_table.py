@@ -10,6 +10,7 @@ from data_pipelines.item_names import item_names
 from data_pipelines.schema import (
     ANTECEDENT,
     BASKETS,
+    BUNDLE_ITEMS,
     CONFIDENCE,
     CONSEQUENT,
     CONVICTION,
@@ -21,6 +22,7 @@ from data_pipelines.schema import (
     LIFT,
     LIFT_SAME_CUSTOMER,
     LIFT_SAME_SIZE,
+    MARGIN,
     P_ADJUSTED,
     P_VALUE,
     PRICE,
@@ -33,7 +35,6 @@ from models.like_baskets import lift_among_same_customer
 from training.rule_mining import Mined
 
 BUNDLE_SIZES = (2, 3)
-ITEMS_COLUMN = "items"
 
 
 def rules_table(mined: Mined, baskets: Baskets, items: pl.DataFrame) -> pl.DataFrame:
@@ -88,7 +89,7 @@ def bundles_table(mined: Mined, baskets: Baskets, items: pl.DataFrame) -> pl.Dat
     for size in BUNDLE_SIZES:
         found = find_bundles(mined.sets, mined.rules, mined.believed, size)
         part = {
-            ITEMS_COLUMN: _lists(found.items, baskets.things),
+            BUNDLE_ITEMS: _lists(found.items, baskets.things),
             SUPPORT: found.support,
             LIFT: found.lift,
             LIFT_SAME_SIZE: mined.lift_same_size[found.rule].min(axis=1, initial=np.inf),
@@ -101,9 +102,9 @@ def bundles_table(mined: Mined, baskets: Baskets, items: pl.DataFrame) -> pl.Dat
     frame = pl.concat(parts)
     weight = (pl.col(BASKETS) * pl.col(LIFT_SAME_SIZE).log()).round(6)
     frame = frame.sort(weight, pl.col(BASKETS), descending=True, maintain_order=True)
-    frame = frame.with_columns(_names(frame, ITEMS_COLUMN, mined.level, items).alias("names"))
+    frame = frame.with_columns(_names(frame, BUNDLE_ITEMS, mined.level, items).alias("names"))
     sums = {name: _sums(frame, items, name if mined.level == "item" else None) for name in (PRICE, UNIT_COST)}
-    frame = frame.with_columns(**sums).with_columns(margin=pl.col(PRICE) - pl.col(UNIT_COST))
+    frame = frame.with_columns(**sums).with_columns((pl.col(PRICE) - pl.col(UNIT_COST)).alias(MARGIN))
     return frame.select(pl.lit(mined.level).alias(LEVEL), pl.all())
 
 
@@ -132,8 +133,8 @@ def _sums(frame: pl.DataFrame, items: pl.DataFrame, column: str | None) -> pl.Se
     if column is None or column not in items.columns or not frame.height:
         return pl.Series([None] * frame.height, dtype=pl.Float64)
     known = items.select(pl.col(ITEM_ID), pl.col(column).cast(pl.Float64))
-    parts = frame.select(ITEMS_COLUMN).with_row_index("row").explode(ITEMS_COLUMN)
-    parts = parts.join(known, left_on=ITEMS_COLUMN, right_on=ITEM_ID, how="left").sort("row")
+    parts = frame.select(BUNDLE_ITEMS).with_row_index("row").explode(BUNDLE_ITEMS)
+    parts = parts.join(known, left_on=BUNDLE_ITEMS, right_on=ITEM_ID, how="left").sort("row")
     complete = pl.when(pl.col(column).is_not_null().all()).then(pl.col(column).sum())
     return parts.group_by("row", maintain_order=True).agg(complete.alias("sum"))["sum"]
 

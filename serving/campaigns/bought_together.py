@@ -20,54 +20,24 @@ from data_pipelines.schema import (
     CONFIDENCE,
     CONSEQUENT,
     EVENT_TYPE,
-    LEVEL,
     LIFT,
     TIMESTAMP,
     EventType,
     InputError,
 )
+from serving.basket_rules import ANTECEDENT_NAME, MINE, RULE
 from serving.campaigns.allocation import BoolArray, IntArray
 from serving.campaigns.campaign import Campaign
 from serving.campaigns.tables import positions
-from serving.table_file import read_file, require_columns
 
 BOUGHT_TOGETHER = "bought_together"
-MINE = "write it with `supplytower rules mine --data DATA --out RULES`"
 LATELY_DAYS = 28
 """Days for which a purchase calls for what goes with it."""
 CUSTOMERS_AT_ONCE = 20_000
 """Whose purchases are laid out beside all products of the rules: a byte for each pair."""
-RULE = "rule"
 UNKNOWN, NOTHING = -1, -2
 """An item that the shop does not have, and a place in an antecedent that is not used."""
 CALLED = {"user": pl.Int64, "campaign": pl.Int64, "item": pl.Int64, RULE: pl.Int64}
-NAME = f"{ANTECEDENT}_name"
-
-
-def read_rules(path: Path) -> pl.DataFrame:
-    """Read the rules between products, the best first.
-
-    Args:
-        path: the folder that `supplytower rules mine` wrote, or its table of rules.
-
-    Returns:
-        rule (its number), antecedent (list of ids), antecedent_name, consequent (one id), confidence, lift. Rules for
-        several products at once are left out: for each of these there is a rule that is believed more.
-
-    Raises:
-        InputError: if it cannot be read, or holds no rule between products.
-    """
-    file = path / "rules.parquet" if path.is_dir() else path
-    table = read_file(file, (), MINE)
-    require_columns(table, (LEVEL, ANTECEDENT, NAME, CONSEQUENT, CONFIDENCE, LIFT), file)
-    for name in (ANTECEDENT, CONSEQUENT):
-        if table[name].dtype != pl.List(pl.String):
-            raise InputError(f"{file}: {name} holds {table[name].dtype}, not lists of ids; {MINE}")
-    rules = table.filter((pl.col(LEVEL) == "item") & (pl.col(CONSEQUENT).list.len() == 1))
-    if rules.is_empty():
-        raise InputError(f"{file}: holds no rules between products; mine with --level item, or --min-support lower")
-    rules = rules.sort(pl.col(CONFIDENCE) * pl.col(LIFT).sqrt(), descending=True, maintain_order=True)
-    return rules.select(ANTECEDENT, NAME, pl.col(CONSEQUENT).list.first(), CONFIDENCE, LIFT).with_row_index(RULE)
 
 
 def require_rules(rules: Path | None, campaigns: Sequence[Campaign]) -> None:
@@ -94,7 +64,7 @@ def suggestions(
     """What rules call for, for everybody whom a campaign may address that goes by them.
 
     Args:
-        rules: from `read_rules`.
+        rules: from `serving.basket_rules.read_rules`.
         items: ids.
         events: the log before `at`, with `user` and `item` as numbers.
         at: UTC.
@@ -191,7 +161,7 @@ def with_rules(offers: pl.DataFrame, called: pl.DataFrame | None, campaigns: Seq
 
 def told(offers: pl.DataFrame, rules: pl.DataFrame | None) -> list[pl.Series]:
     """The antecedent in words, confidence and lift of the rule that each offer is owed to; null where there is none."""
-    kinds = {NAME: pl.String, CONFIDENCE: pl.Float64, LIFT: pl.Float64}
+    kinds = {ANTECEDENT_NAME: pl.String, CONFIDENCE: pl.Float64, LIFT: pl.Float64}
     if rules is None or RULE not in offers.columns:
         columns = [pl.Series(name, [None], dtype=kind).new_from_index(0, offers.height) for name, kind in kinds.items()]
     else:

@@ -29,7 +29,7 @@ from data_pipelines.schema import (
     USERS,
     InputError,
 )
-from serving.campaigns.bought_together import read_rules
+from serving.basket_rules import read_rules
 from serving.campaigns.caps import no_contacts, read_contacts
 from serving.campaigns.consent import read_consent
 from serving.campaigns.customers import derive_profiles, join_customers, read_profiles, with_category

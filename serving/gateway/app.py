@@ -17,6 +17,7 @@ from serving.gateway.access_control import AccessControl
 from serving.gateway.access_log import AccessLog
 from serving.gateway.ads.route import ads_router
 from serving.gateway.ads.snapshot import AdSnapshots
+from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import EventStore, StoreError
 from serving.gateway.experiment_files import ExperimentFiles
@@ -26,6 +27,7 @@ from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient, answer_for
 from serving.gateway.problem import Problem, printable, problem, retry_later
 from serving.gateway.profiles import ProfileFiles
+from serving.gateway.routes_bought_together import bought_together_router
 from serving.gateway.routes_demand import demand_router
 from serving.gateway.routes_events import events_router
 from serving.gateway.routes_experiments import experiments_router
@@ -70,6 +72,7 @@ def create_app(
     profiles: ProfileFiles | None = None,
     experiments: ExperimentFiles | None = None,
     ads: AdSnapshots | None = None,
+    rules: BasketRuleFiles | None = None,
 ) -> FastAPI:
     """Build the gateway.
 
@@ -85,12 +88,13 @@ def create_app(
         profiles: of the customers; None if there are none.
         experiments: that run; None if there are none.
         ads: campaigns and what they need to know; None: nothing is advertised.
+        rules: of what is bought together; None if there are none.
 
     Returns:
         The application; its `state.gateway` is what the routes work with.
     """
     catalogue, metrics = catalogue or CatalogueFiles(), metrics or Metrics()
-    gateway = Gateway(settings, store, client, catalogue, clock, metrics, popular, profiles, experiments, ads)
+    gateway = Gateway(settings, store, client, catalogue, clock, metrics, popular, profiles, experiments, ads, rules)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -106,7 +110,7 @@ def create_app(
     app.state.gateway = gateway
     told = {status: {"model": Problem, "description": text} for status, text in (LIMITED | LOCKED).items()}
     customers = (events_router, recommendations_router, ads_router, profiles_router, experiments_router)
-    for router in (*customers, demand_router, inventory_router):
+    for router in (*customers, demand_router, inventory_router, bought_together_router):
         app.include_router(router(gateway), responses=told)  # type: ignore[arg-type]
     app.include_router(health_router(gateway))
     _document_keys(app)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from serving.gateway.ads.snapshot import AdSnapshots
+from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import EventStore
 from serving.gateway.experiment_files import ExperimentFiles
@@ -28,6 +29,7 @@ class Gateway:
         profiles: of the customers, if there are any.
         experiments: that run, if there are any.
         ads: campaigns and what they need to know; None: nothing is advertised.
+        rules: of baskets, if there are any.
         draining: whether it is about to stop.
     """
 
@@ -41,4 +43,5 @@ class Gateway:
     profiles: ProfileFiles | None = None
     experiments: ExperimentFiles | None = None
     ads: AdSnapshots | None = None
+    rules: BasketRuleFiles | None = None
     draining: bool = False

@@ -27,6 +27,7 @@ from serving.connections import limited_protocol
 from serving.gateway import structured_log
 from serving.gateway.ads.options import add_ad_options, open_ads
 from serving.gateway.app import create_app
+from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.event_store import StoreError
 from serving.gateway.experiment_files import ExperimentFiles
@@ -62,6 +63,7 @@ def _main(argv: Sequence[str] | None) -> int:
             "supplytower serve gateway --data build/data --profiles build/profiles --experiments experiments.yaml",
             "supplytower serve gateway --data build/data --stock plan.parquet --profiles build/profiles "
             "--campaigns spring.yaml",
+            "supplytower serve gateway --data build/data --rules build/rules",
         ],
         settings=describe(GatewaySettings),
     )
@@ -85,6 +87,7 @@ def add_options(parser: argparse.ArgumentParser, *, model_server: bool = True) -
     parser.add_argument("--stock", type=Path, help="table of unique_id and on_hand, e.g. a plan; read when it changes")
     parser.add_argument("--profiles", type=Path, help="folder of `supplytower profile build`; read when it changes")
     parser.add_argument("--experiments", type=Path, help="YAML file of experiments; read when it changes")
+    parser.add_argument("--rules", type=Path, help="folder of `supplytower rules mine`; read when it changes")
     parser.add_argument("--store", default=DEFAULT_STORE, help=f"{DEFAULT_STORE} (default) or redis://host:6379/0")
     add_ad_options(parser)
     parser.add_argument("--keys", type=Path, help="key file, see `supplytower serve keys`")
@@ -126,11 +129,13 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
     if items is None and data is not None and (data / f"{ITEMS.name}.parquet").exists():
         items = data / f"{ITEMS.name}.parquet"
     catalogue = CatalogueFiles(items, arguments.stock, reload_seconds=settings.reload_seconds)
-    profiles = experiments = keys = None
+    profiles = experiments = rules = keys = None
     if arguments.profiles is not None:
         profiles = ProfileFiles(arguments.profiles, reload_seconds=settings.reload_seconds)
     if arguments.experiments is not None:
         experiments = ExperimentFiles(arguments.experiments, reload_seconds=settings.reload_seconds)
+    if arguments.rules is not None:
+        rules = BasketRuleFiles(arguments.rules, reload_seconds=settings.reload_seconds)
     if arguments.keys is not None:
         keys = KeyRing(
             arguments.keys, requests_per_second=settings.requests_per_second, burst_seconds=settings.burst_seconds
@@ -154,6 +159,7 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
         profiles=profiles,
         experiments=experiments,
         ads=open_ads(arguments, items, settings),
+        rules=rules,
     )
 
 

@@ -13,6 +13,10 @@ Amount = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e9)]
 Level = Annotated[float, Field(gt=0, lt=1)]
 Scalar = Annotated[str, Field(max_length=256)] | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 Day = Annotated[date, Field(ge=date(1900, 1, 1), le=date(2200, 1, 1))]
+Filters = Annotated[
+    dict[str, Scalar | list[Scalar]],
+    Field(default_factory=dict, max_length=20, description="attribute: value, or values of which one must fit"),
+]
 Covariate = list[Number | None] | list[str] | Number | str
 Time = Annotated[
     datetime,
@@ -128,9 +132,7 @@ class RecommendationsAsked(Asked):
     user_id: Identifier
     k: int = Field(10, ge=1, description="items wanted")
     context: list[ContextEvent] = Field(default_factory=list, max_length=200)
-    filters: dict[str, Scalar | list[Scalar]] = Field(
-        default_factory=dict, max_length=20, description="attribute: value, or values of which one must fit"
-    )
+    filters: Filters
     exclude: list[Identifier] = Field(default_factory=list, max_length=1000, description="items not to recommend")
     exclude_seen: Literal["none", "purchased", "all"] = Field("none", description="items of the customer's own history")
     in_stock_only: bool = True

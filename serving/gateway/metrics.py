@@ -31,7 +31,7 @@ class Metrics:
         )  # accepted, duplicate
         self.recommendations = Counter(
             "supplytower_gateway_recommendations", "Items recommended", ("source",), registry=self.registry
-        )  # model, fallback
+        )  # model, fallback, rules
         self.exposures = Counter(
             "supplytower_gateway_exposures", "First exposures", ("experiment", "variant"), registry=self.registry
         )

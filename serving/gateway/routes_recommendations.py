@@ -53,8 +53,7 @@ def recommendations_router(gateway: Gateway) -> APIRouter:
         The events posted before this request are part of what the model sees, and `context` is added for this request
         only.
         """
-        if body.k > gateway.settings.most_items:
-            raise invalid(("k",), f"is {body.k}; ask for at most {gateway.settings.most_items} items")
+        require_few_items(body.k, gateway)
         stored = await stored_history(gateway, body.user_id)
         history = with_context(gateway, stored or UserHistory(), body.context)
         catalogue = gateway.catalogue.current()
@@ -72,6 +71,16 @@ def recommendations_router(gateway: Gateway) -> APIRouter:
         )
 
     return router
+
+
+def require_few_items(k: int, gateway: Gateway) -> None:
+    """Refuse a request for more items than the gateway gives.
+
+    Raises:
+        RequestValidationError: saying how many it gives.
+    """
+    if k > gateway.settings.most_items:
+        raise invalid(("k",), f"is {k}; ask for at most {gateway.settings.most_items} items")
 
 
 def _excluded(body: RecommendationsAsked, history: UserHistory) -> set[str]:

@@ -4,7 +4,7 @@
 so a fast hash is as safe as a slow one and costs no request anything. The file is read again when it changes. Rates are
 counted by each gateway process for itself: n gateways let a key ask n times as often.
 
-    events     POST /v1/events                  recommend    POST /v1/recommendations
+    events     POST /v1/events                  recommend    POST /v1/recommendations, /v1/bought-together
     profiles   GET /v1/profiles/{user_id}       experiments  /v1/experiments/{experiment_id}/…
     plan       /v1/demand, /v1/inventory/plan   ads          POST /v1/ads/decide
     admin      all of these, and DELETE /v1/users/{user_id}
@@ -34,6 +34,7 @@ ROLE_OF = {
     "/v1/demand": "plan",
     "/v1/inventory": "plan",
     "/v1/ads": "ads",
+    "/v1/bought-together": "recommend",
 }
 """The role that a path, and what is below it, needs; other paths under /v1 need admin."""
 LENGTH_BYTES = 32

@@ -22,7 +22,6 @@ def add_ad_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--consent", type=Path, help="table of user_id, channel and consent, for campaigns")
     parser.add_argument("--uplift", type=Path, help="table of user_id and uplift, for campaigns")
-    parser.add_argument("--rules", type=Path, help="folder written by `supplytower rules mine`, for bought_together")
     parser.add_argument(
         "--contact-log",
         type=Path,

@@ -33,10 +33,11 @@ from data_pipelines.schema import (
     USERS,
     InputError,
 )
+from serving.basket_rules import read_rules, rules_file
 from serving.campaigns.allocation import BoolArray, IntArray
 from serving.campaigns.audience import row_condition
 from serving.campaigns.audit_log import AuditLog
-from serving.campaigns.bought_together import read_rules, require_rules
+from serving.campaigns.bought_together import require_rules
 from serving.campaigns.campaign import Campaign, read_campaigns, template
 from serving.campaigns.caps import no_contacts
 from serving.campaigns.consent import read_consent
@@ -89,7 +90,7 @@ class AdFiles:
         """What to look at for changes."""
         tables = [] if self.data is None else [self.data / f"{table.name}.parquet" for table in (USERS, EVENTS)]
         profiles = self.profiles / PROFILES_FILE if self.profiles and self.profiles.is_dir() else self.profiles
-        rules = self.rules / "rules.parquet" if self.rules and self.rules.is_dir() else self.rules
+        rules = rules_file(self.rules) if self.rules else None
         given = (self.items, self.policy, self.stock, profiles, self.consent, self.uplift, rules, self.contact_log)
         return [*map(template, self.campaigns), *tables, *filter(None, given)]
 

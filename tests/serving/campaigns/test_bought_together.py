@@ -5,18 +5,17 @@ from unittest.mock import patch
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipelines.schema import InputError
+from serving.basket_rules import read_rules
 from serving.campaigns import bought_together
-from serving.campaigns.bought_together import read_rules, suggestions, told, with_rules
+from serving.campaigns.bought_together import suggestions, told, with_rules
 from serving.campaigns.campaign import Campaign
+from tests.serving.basket_rules_folder import write_rules
 
 AT = datetime(2024, 3, 1, 12)
 ITEMS = pl.Series("item_id", ["pasta", "sauce", "wine", "cheese"])
-COLUMNS = ["level", "antecedent", "consequent", "confidence", "lift"]
 KITCHEN = [
     ("item", ["pasta"], ["sauce"], 0.5, 4.0),  # weight 0.5 √4 = 1
     ("item", ["pasta", "wine"], ["cheese"], 0.6, 9.0),  # 1.8
@@ -26,13 +25,6 @@ KITCHEN = [
     ("item", ["sauce"], ["wine", "cheese"], 0.9, 9.0),  # two at once
     ("category", ["pasta"], ["wine"], 0.9, 9.0),
 ]
-
-
-def write(path, rows):
-    table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
-    table = table.with_columns(pl.col("antecedent").list.join(" + ").alias("antecedent_name"))
-    table.write_parquet(path / "rules.parquet")
-    return path
 
 
 def campaign(offers: str) -> Campaign:
@@ -55,7 +47,7 @@ def called(rules, events, passed=None, assortment=None, most: int = 9) -> list[t
 
 
 def test_a_kitchen(tmp_path):
-    rules = read_rules(write(tmp_path, KITCHEN))
+    rules = read_rules(write_rules(tmp_path, KITCHEN))
     events = bought((0, 0, 1), (0, 2, 20), (1, 0, 29), (2, 0, 1), (2, 1, 3), (3, 0, 2), (3, 0, 3))
     # 0 has pasta and wine: cheese by both rules, the better one counts; 1 bought pasta too long ago; 2 has the sauce
     assert called(rules, events) == [
@@ -77,7 +69,7 @@ def test_a_kitchen(tmp_path):
 
 
 def test_without_a_campaign_that_asks_nothing_is_looked_up(tmp_path):
-    rules = read_rules(write(tmp_path, KITCHEN))
+    rules = read_rules(write_rules(tmp_path, KITCHEN))
     one, all_ = np.ones((1, 1), bool), np.ones((1, len(ITEMS)), bool)
     assert suggestions(rules, ITEMS, bought((0, 0, 1)), AT, [campaign("catalogue")], one, all_, 9) is None
     offers = pl.DataFrame({"user": [0], "campaign": [0], "item": [1], "probability": [0.5]})
@@ -86,7 +78,7 @@ def test_without_a_campaign_that_asks_nothing_is_looked_up(tmp_path):
 
 
 def test_offers_tell_their_rule(tmp_path):
-    rules = read_rules(write(tmp_path, KITCHEN))
+    rules = read_rules(write_rules(tmp_path, KITCHEN))
     campaigns = [campaign("catalogue"), campaign("bought_together")]
     both, all_ = np.ones((1, 2), bool), np.ones((2, len(ITEMS)), bool)
     found = suggestions(rules, ITEMS, bought((0, 0, 1)), AT, campaigns, both, all_, 9)
@@ -109,7 +101,7 @@ def test_as_by_definition(tmp_path_factory, sides, purchases):
         ("item", [ITEMS[one] for one in sorted(needed)], [ITEMS[gives]], 1 / (2 + number), 4.0)
         for number, (needed, gives) in enumerate(sides)
     ]
-    rules = read_rules(write(tmp_path_factory.mktemp("rules"), rows))
+    rules = read_rules(write_rules(tmp_path_factory.mktemp("rules"), rows))
     expected = {}
     for user in range(4):
         lately = {item for who, item, days in purchases if who == user and days <= 28}
@@ -119,10 +111,3 @@ def test_as_by_definition(tmp_path_factory, sides, purchases):
     with patch.object(bought_together, "CUSTOMERS_AT_ONCE", 3):  # so that four are two lots
         found = {(user, item): confidence for user, item, confidence in called(rules, bought(*purchases))}
     assert found == expected
-
-
-def test_folders_without_rules(tmp_path):
-    with pytest.raises(InputError, match=r"rules.parquet: cannot be read .*`supplytower rules mine --data DATA --out"):
-        read_rules(tmp_path)
-    with pytest.raises(InputError, match=r"holds no rules between products; mine with --level item"):
-        read_rules(write(tmp_path, KITCHEN[-1:]))

@@ -14,11 +14,13 @@ from starlette.testclient import TestClient
 
 from serving.gateway.ads.snapshot import AdFiles, AdSnapshots
 from serving.gateway.app import create_app
+from serving.gateway.bought_together import BasketRuleFiles
 from serving.gateway.catalogue import CatalogueFiles
 from serving.gateway.experiment_files import ExperimentFiles
 from serving.gateway.open_store import open_store
 from serving.gateway.profiles import ProfileFiles
 from serving.gateway.settings import GatewaySettings
+from tests.serving.basket_rules_folder import BUNDLES, RULES, write_bundles, write_rules
 from tests.serving.gateway.fake_client import CATALOGUE, FakeClient
 from training.profile_folder import Profiles, write_profiles
 
@@ -155,6 +157,16 @@ def experiments(tmp_path) -> Path:
 
 
 @pytest.fixture
+def rules(tmp_path) -> Path:
+    """Of item0 .. item5, the bundles' prices known in part."""
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    write_rules(folder, RULES)
+    write_bundles(folder, BUNDLES)
+    return folder
+
+
+@pytest.fixture
 def fake() -> FakeClient:
     return FakeClient()
 
@@ -174,6 +186,7 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
         profiles=None,
         experiments=None,
         ads=None,
+        rules=None,
         **settings,
     ) -> TestClient:
         chosen = GatewaySettings(**settings)
@@ -182,6 +195,7 @@ def start(tmp_path, clock, fake, items) -> Iterator[Callable[..., TestClient]]:
         files = CatalogueFiles(items if catalogue else None, stock, reload_seconds=chosen.reload_seconds)
         more = {
             "profiles": profiles and ProfileFiles(profiles, reload_seconds=chosen.reload_seconds),
+            "rules": rules and BasketRuleFiles(rules, reload_seconds=chosen.reload_seconds),
             "experiments": experiments and ExperimentFiles(experiments, reload_seconds=chosen.reload_seconds),
             "ads": ads,
         }

@@ -28,16 +28,18 @@ def lines(stream) -> list[dict]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_no_line_names_a_customer_or_an_item(start, log, fake, tmp_path, profiles, experiments):
+def test_no_line_names_a_customer_or_an_item(start, log, fake, tmp_path, profiles, experiments, rules):
     key = add_key(tmp_path / "keys.json", "shop", ("admin",))
     keys = KeyRing(tmp_path / "keys.json", requests_per_second=1000, burst_seconds=1)
-    gateway = start(keys=keys, profiles=profiles, experiments=experiments)
+    gateway = start(keys=keys, profiles=profiles, experiments=experiments, rules=rules)
     gateway.headers["authorization"] = f"Bearer {key}"
     event = {"user_id": USER, "item_id": "item-0815", "event_type": "view", "event_id": "event-99"}
     gateway.post("/v1/events", json=event)
     gateway.post("/v1/events", json={**event, "timestamp": "never"})
     gateway.post("/v1/recommendations", json={"user_id": USER, "exclude": ["item-0815"]})
     gateway.get(f"/v1/profiles/{USER}")
+    for items in (["item0", "item-0815"], ["item-0815", 7]):
+        gateway.post("/v1/bought-together", json={"items": items})
     for what in ("exposures", "outcomes"):
         gateway.post(f"/v1/experiments/shop/{what}", json={"unit": USER})
     gateway.get(f"/v1/users/{USER}?x={USER}")
@@ -53,6 +55,8 @@ def test_no_line_names_a_customer_or_an_item(start, log, fake, tmp_path, profile
         ("/v1/events", 422),
         ("/v1/recommendations", 200),
         ("/v1/profiles/{user_id:path}", 404),
+        ("/v1/bought-together", 200),
+        ("/v1/bought-together", 422),
         ("/v1/experiments/{experiment_id:path}/exposures", 200),
         ("/v1/experiments/{experiment_id:path}/outcomes", 422),
         ("/v1/users/{user_id:path}", 405),

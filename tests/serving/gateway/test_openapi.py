@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.fixture
-def gateway(start, profiles, experiments, ads):
-    return start(profiles=profiles, experiments=experiments, ads=ads)
+def gateway(start, profiles, experiments, ads, rules):
+    return start(profiles=profiles, experiments=experiments, ads=ads, rules=rules)
 
 
 def operations(gateway):
@@ -30,7 +30,7 @@ def test_every_example_can_be_sent_as_it_is(gateway):
             answer = gateway.request(method, path.replace("{experiment_id}", "shop"), json=example["value"])
             assert answer.status_code == 200, (path, name, answer.text)
             tried += 1
-    assert tried == 13
+    assert tried == 15
 
 
 def test_every_route_is_described_and_v1_needs_a_key(gateway):
@@ -45,6 +45,7 @@ def test_every_route_is_described_and_v1_needs_a_key(gateway):
         "/v1/demand",
         "/v1/inventory/plan",
         "/v1/ads/decide",
+        "/v1/bought-together",
         "/healthz",
         "/readyz",
         "/metrics",
@@ -92,6 +93,7 @@ def replaced(value, path, new):
         "/v1/ads/decide",
         "/v1/demand",
         "/v1/inventory/plan",
+        "/v1/bought-together",
         "/v1/experiments/{experiment_id}/exposures",
         "/v1/experiments/{experiment_id}/outcomes",
     ],

@@ -84,6 +84,7 @@ def test_the_body_of_a_request_without_key_is_not_read(start, file):
     [
         ("/v1/events", "events"),
         ("/v1/recommendations", "recommend"),
+        ("/v1/bought-together", "recommend"),
         ("/v1/demand", "plan"),
         ("/v1/inventory/plan", "plan"),
         ("/v1/profiles/ann", "profiles"),
