@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, HTTPException, Request
 
-from data_pipelines.schema import BUNDLE_ITEMS
+from data_pipelines.schema import BUNDLE_ITEMS, ITEM_NAME
 from serving.gateway.bought_together import BasketRules, Rule, Suggestion
 from serving.gateway.bought_together_messages import (
     BOUGHT_TOGETHER_EXAMPLES,
@@ -17,7 +17,7 @@ from serving.gateway.bought_together_messages import (
     GoesWith,
     RuleTold,
 )
-from serving.gateway.catalogue import NAME, Catalogue, UnknownAttributeError
+from serving.gateway.catalogue import Catalogue, UnknownAttributeError
 from serving.gateway.gateway import Gateway
 from serving.gateway.problem import invalid
 from serving.gateway.routes_recommendations import require_few_items
@@ -114,4 +114,4 @@ def _first(found: Iterator[T], fits: Callable[[Sequence[T]], list[bool]], k: int
 
 
 def _name(item_id: str, known: Mapping[str, Mapping[str, Any]]) -> str:
-    return known.get(item_id, {}).get(NAME) or item_id
+    return known.get(item_id, {}).get(ITEM_NAME) or item_id
