@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import polars as pl
+from rich.table import Table
 
 from data_pipelines import console as terminal
 from data_pipelines.atomic import replace_directory, write_json, write_text
@@ -19,12 +20,25 @@ from data_pipelines.baskets import item_categories, make_baskets, read_events
 from data_pipelines.config import describe, resolve
 from data_pipelines.prepared_tables import read_table
 from data_pipelines.result_table import require_folder
-from data_pipelines.schema import BUNDLES_FILE, ITEMS, RULES_FILE, InputError
+from data_pipelines.schema import (
+    ANTECEDENT,
+    BASKETS,
+    BUNDLES_FILE,
+    CONFIDENCE,
+    CONSEQUENT,
+    CUSTOMERS,
+    ITEMS,
+    LEVEL,
+    LIFT,
+    LIFT_SAME_SIZE,
+    RULES_FILE,
+    InputError,
+)
 from data_pipelines.splits import read_manifest
 from training.rule_mining import Mined, mine
 from training.rules_config import RulesConfig
 from training.rules_page import rules_page
-from training.rules_table import bundles_table, rules_table, sentences
+from training.rules_table import best_pairs, bundles_table, rules_table
 
 PAGE, FACTS = "rules.html", "rules.json"
 PRINTED = 10
@@ -153,14 +167,29 @@ def _print(mined: MinedRules, out: Path) -> None:
         shown.print(f"{_PLURAL[level].capitalize()}, {mined.n_baskets:,} baskets:", highlight=False)
         for name, left in steps.items():
             shown.print(f"  {left:>9,}  {name}", highlight=False)
-        some = sentences(mined.rules.filter(pl.col("level") == level), PRINTED)
-        for number, line in enumerate(some, start=1):
-            shown.print(f"  {number:>2}. {line}", highlight=False, soft_wrap=True)
+        shown.print(_table(best_pairs(mined.rules.filter(pl.col(LEVEL) == level), PRINTED)))
     terminal.console.print(
         f"{mined.rules.height:,} rules, {mined.bundles.height:,} bundles in {out}; to read: {out / PAGE}",
         soft_wrap=True,
         highlight=False,
     )
+
+
+def _table(best: pl.DataFrame) -> Table:
+    table = Table("who has", "often has", box=None, pad_edge=False)
+    for column in ("of them", "times all", "same size", "baskets", "customers"):
+        table.add_column(column, justify="right")
+    for row in best.iter_rows(named=True):  # a few
+        table.add_row(
+            row[f"{ANTECEDENT}_name"],
+            row[f"{CONSEQUENT}_name"],
+            f"{row[CONFIDENCE]:.0%}",
+            f"{row[LIFT]:.1f} ×",
+            f"{row[LIFT_SAME_SIZE]:.1f} ×",
+            f"{row[BASKETS]:,}",
+            f"{row[CUSTOMERS]:,}",
+        )
+    return table
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The tables that `supplytower rules mine` writes: rules, and bundles with what they cost."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
@@ -139,20 +137,7 @@ def _sums(frame: pl.DataFrame, items: pl.DataFrame, column: str | None) -> pl.Se
     return parts.group_by("row", maintain_order=True).agg(complete.alias("sum"))["sum"]
 
 
-def sentences(table: pl.DataFrame, count: int) -> Sequence[str]:
-    """The first rules in words; the way back of a pair that was said is left out."""
-    said: set[frozenset[str]] = set()
-    lines = []
-    for row in table.iter_rows(named=True):  # few rows are looked at
-        together = frozenset([*row[ANTECEDENT], *row[CONSEQUENT]])
-        if together in said:
-            continue
-        said.add(together)
-        lines.append(
-            f"{row[f'{ANTECEDENT}_name']} → {row[f'{CONSEQUENT}_name']}: {row[CONFIDENCE]:.0%} of the baskets with the "
-            f"first hold the second, {row[LIFT]:.1f} times as many as of all and {row[LIFT_SAME_SIZE]:.1f} times as "
-            f"many as of baskets of that size ({row[BASKETS]:,} baskets, {row[CUSTOMERS]:,} customers)"
-        )
-        if len(lines) == count:
-            break
-    return lines
+def best_pairs(table: pl.DataFrame, count: int) -> pl.DataFrame:
+    """The first rules; the way back of one that is listed is left out."""
+    together = pl.concat_list(ANTECEDENT, CONSEQUENT).list.sort()
+    return table.unique(together, keep="first", maintain_order=True).head(count)
