@@ -10,6 +10,7 @@ The folder appears when all of it is there; rules that stood in its place are re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import fill
 
 import polars as pl
 
@@ -27,7 +28,7 @@ from training.rules_page import rules_page
 from training.rules_table import bundles_table, rules_table, sentences
 
 PAGE, FACTS = "rules.html", "rules.json"
-PRINTED = 10
+PRINTED, WIDE = 10, 100
 OPTIONS = {
     "level": ("item | category | both", "rules between items, between categories, or both (default: both)"),
     "min_support": ("SHARE", "of baskets that hold the whole rule (default: 0.0002 for items, 0.01 for categories)"),
@@ -148,14 +149,17 @@ def _write(out: Path, data: Path, config: RulesConfig, mined: MinedRules) -> Non
 
 
 def _print(mined: MinedRules, out: Path) -> None:
-    shown = terminal.output(120)
+    shown = terminal.output(WIDE)
+    width = min(shown.width, WIDE)
     for level, steps in mined.levels.items():
         shown.print(f"{_PLURAL[level].capitalize()}, {mined.n_baskets:,} baskets:", highlight=False)
         for name, left in steps.items():
             shown.print(f"  {left:>9,}  {name}", highlight=False)
         some = sentences(mined.rules.filter(pl.col("level") == level), PRINTED)
         for number, line in enumerate(some, start=1):
-            shown.print(f"  {number:>2}. {line}", highlight=False, soft_wrap=True)
+            shown.print(
+                fill(line, width, initial_indent=f"  {number:>2}. ", subsequent_indent=" " * 6), highlight=False
+            )
     terminal.console.print(
         f"{mined.rules.height:,} rules, {mined.bundles.height:,} bundles in {out}; to read: {out / PAGE}",
         soft_wrap=True,

@@ -85,6 +85,21 @@ def row_condition(expression: str, table: pl.DataFrame, where: str) -> pl.Expr:
     return _Translation(expression, table, where, by_row=True).expression(_parse(expression, where)).fill_null(False)
 
 
+def columns(expression: str, where: str) -> set[str]:
+    """The columns that a line names.
+
+    Args:
+        expression: the line; "" names none.
+        where: what messages call the place it stands in.
+
+    Raises:
+        InputError: if it is not understood.
+    """
+    if not expression.strip():
+        return set()
+    return {node.id for node in ast.walk(_parse(expression, where)) if isinstance(node, ast.Name)}
+
+
 def _parse(expression: str, where: str) -> ast.expr:
     if len(expression) > LONGEST:
         raise InputError(f"{where}: is longer than {LONGEST:,} characters")

@@ -104,6 +104,7 @@ def test_categories(data, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Items, 550 baskets:" in printed
     assert "the sauce → the pasta: 75% of the baskets with the first hold the second" in printed
+    assert max(map(len, printed.splitlines())) <= 100
 
 
 def test_everything_is_in_the_folder_and_the_page_stands_alone(found):
