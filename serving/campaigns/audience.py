@@ -180,9 +180,11 @@ class _Translation:
 
     def _column(self, name: str) -> pl.Expr:
         if name not in self.table.columns:
+            segments = self.table.get_column(SEGMENT, default=None)
+            without = " without --profiles" if segments is not None and segments.null_count() == len(segments) else ""
             raise InputError(
-                f"{self.where}: no column {name!r} in {self.whole!r}{suggestion(name, self.table.columns)}; there are "
-                f"{', '.join(self.table.columns)}"
+                f"{self.where}: no column {name!r}{without} in {self.whole!r}{suggestion(name, self.table.columns)}; "
+                f"there are {', '.join(self.table.columns)}"
             )
         column = pl.col(name)
         return column.fill_nan(None) if self.table[name].dtype.is_float() else column

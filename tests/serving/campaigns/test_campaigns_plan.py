@@ -462,6 +462,12 @@ def test_campaigns_that_do_not_fit_the_shop(shop, line, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_an_audience_of_the_profiles_asks_for_them(shop, capsys):
+    (shop / "spring.yaml").write_text(CAMPAIGN.replace("frequency >= 2", "segment_id == 1"))
+    assert plan(shop) == 2
+    assert "audience: no column 'segment_id' without --profiles in 'segment_id == 1'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "content", "said"),
     [
