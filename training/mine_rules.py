@@ -41,7 +41,7 @@ from training.rules_page import rules_page
 from training.rules_table import best_pairs, bundles_table, rules_table
 
 PAGE, FACTS = "rules.html", "rules.json"
-PRINTED = 10
+PRINTED, WIDE = 10, 100
 OPTIONS = {
     "level": ("item | category | both", "rules between items, between categories, or both (default: both)"),
     "min_support": ("SHARE", "of baskets that hold the whole rule (default: 0.0002 for items, 0.01 for categories)"),
@@ -162,7 +162,7 @@ def _write(out: Path, data: Path, config: RulesConfig, mined: MinedRules) -> Non
 
 
 def _print(mined: MinedRules, out: Path) -> None:
-    shown = terminal.output(120)
+    shown = terminal.output(WIDE)
     for level, steps in mined.levels.items():
         shown.print(f"{_PLURAL[level].capitalize()}, {mined.n_baskets:,} baskets:", highlight=False)
         for name, left in steps.items():

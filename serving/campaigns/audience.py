@@ -85,6 +85,21 @@ def row_condition(expression: str, table: pl.DataFrame, where: str) -> pl.Expr:
     return _Translation(expression, table, where, by_row=True).expression(_parse(expression, where)).fill_null(False)
 
 
+def columns(expression: str, where: str) -> set[str]:
+    """The columns that a line names.
+
+    Args:
+        expression: the line; "" names none.
+        where: what messages call the place it stands in.
+
+    Raises:
+        InputError: if it is not understood.
+    """
+    if not expression.strip():
+        return set()
+    return {node.id for node in ast.walk(_parse(expression, where)) if isinstance(node, ast.Name)}
+
+
 def _parse(expression: str, where: str) -> ast.expr:
     if len(expression) > LONGEST:
         raise InputError(f"{where}: is longer than {LONGEST:,} characters")
@@ -165,9 +180,11 @@ class _Translation:
 
     def _column(self, name: str) -> pl.Expr:
         if name not in self.table.columns:
+            segments = self.table.get_column(SEGMENT, default=None)
+            without = " without --profiles" if segments is not None and segments.null_count() == len(segments) else ""
             raise InputError(
-                f"{self.where}: no column {name!r} in {self.whole!r}{suggestion(name, self.table.columns)}; there are "
-                f"{', '.join(self.table.columns)}"
+                f"{self.where}: no column {name!r}{without} in {self.whole!r}{suggestion(name, self.table.columns)}; "
+                f"there are {', '.join(self.table.columns)}"
             )
         column = pl.col(name)
         return column.fill_nan(None) if self.table[name].dtype.is_float() else column

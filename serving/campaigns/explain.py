@@ -33,7 +33,7 @@ from serving.campaigns.decisions import KEYS
 from serving.campaigns.situation import Reason
 from serving.campaigns.tables import read_table
 
-WIDE = 160
+WIDE = 120
 ORDER = {name: int(reason) for reason, name in KEYS.items()}
 
 

@@ -34,7 +34,7 @@ from serving.campaigns.purchase_probability import Questions, ask_models, ask_se
 from serving.campaigns.screening import Screening, screen
 from serving.campaigns.situation import Reason, Situation
 from serving.campaigns.sources import Sources, add_sources, load
-from serving.campaigns.stock_limits import less_promised
+from serving.campaigns.stock_limits import less_promised, require_stock_plan
 from serving.campaigns.value import uplift_of
 
 WIDE = 160
@@ -72,6 +72,7 @@ def _main(argv: Sequence[str] | None) -> int:
     policy = resolve(Policy, file=arguments.config, overrides=arguments.set)
     campaigns = read_campaigns(arguments.campaigns)
     require_rules(arguments.rules, campaigns)
+    require_stock_plan(arguments.stock_plan, campaigns)
     sources = load(arguments, policy)
     log = AuditLog(arguments.log or default_folder(arguments.out))
     with log.locked():
@@ -108,7 +109,7 @@ def _plan(
     sent = decided.filter(pl.col(CAMPAIGN_ID).is_in(wanted) & pl.col(DECIDED))
     terminal.console.print(
         f"{sent.height:,} contacts for {sent[COST].sum():,.2f}, worth {sent[VALUE].sum():,.2f}; all decisions are in "
-        f"{arguments.out}; why: supplytower campaigns explain USER CAMPAIGN --decisions {arguments.out}",
+        f"{arguments.out}\nNext:\n  supplytower campaigns explain USER CAMPAIGN --decisions {arguments.out}",
         soft_wrap=True,
         highlight=False,
     )

@@ -5,6 +5,7 @@ arrive, for how many days the stock lasts, and how many units are there beyond t
 product that several stores have, the worst store counts.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -20,13 +21,32 @@ from data_pipelines.schema import (
     STOCKOUT_PROBABILITY,
     UNIQUE_ID,
     UPLIFT,
+    InputError,
 )
+from serving.campaigns.audience import columns
+from serving.campaigns.campaign import Campaign
 from serving.campaigns.tables import numbers
 from serving.inventory.tables import read_table
 
 SPARE_UNITS = "spare_units"
 UNTIL_ARRIVAL = "demand_until_arrival"
 STOCK = {STOCKOUT_PROBABILITY: pl.Float64, DAYS_OF_COVER: pl.Float64, SPARE_UNITS: pl.Float64}
+
+
+def require_stock_plan(stock_plan: Path | None, campaigns: Sequence[Campaign]) -> None:
+    """Refuse campaigns of what is overstocked where nothing says what is: their day would be decided, with no offer.
+
+    Raises:
+        InputError: naming the first one.
+    """
+    if stock_plan is not None:
+        return
+    for campaign in campaigns:
+        if OVERSTOCKED in columns(campaign.items, f"campaign {campaign.id!r}: items"):
+            raise InputError(
+                f"campaign {campaign.id!r}: items: {OVERSTOCKED} needs --stock-plan PLAN; write it with "
+                "`supplytower inventory plan --stock STOCK --out PLAN`"
+            )
 
 
 def read_stock_plan(path: Path) -> pl.DataFrame:

@@ -105,6 +105,7 @@ def test_categories(data, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Items, 550 baskets:" in printed
     assert re.search("the sauce +the pasta +75%", printed)
+    assert max(map(len, printed.splitlines())) <= 100
 
 
 def test_everything_is_in_the_folder_and_the_page_stands_alone(found):

@@ -94,6 +94,7 @@ def test_the_budget_of_the_day_goes_to_the_likeliest(shop, capsys):
     assert "the budget goes to customers who are worth more" in printed.out
     assert "2 contacts for 0.40, worth 4.70" in printed.err
     assert "the plan is worth at least 100.00% of the best one" in printed.err
+    assert f"Next:\n  supplytower campaigns explain USER CAMPAIGN --decisions {shop / 'out.parquet'}" in printed.err
     assert "everybody is taken to have agreed" in printed.err
 
 
@@ -383,7 +384,11 @@ def test_a_campaign_may_be_called_by_a_number(shop, capsys):
 @pytest.mark.parametrize("out", ["out.parquet", "out.csv"])
 def test_all_templates_run_as_they_are(shop, out, capsys):
     names = [path.stem for path in sorted(TEMPLATES.glob("*.yaml"))]
-    assert plan(shop, "--campaigns", *names, "--rules", str(shop / "rules"), out=out) == 0
+    pl.DataFrame({"unique_id": ["milk"], "stockout_probability": 0.0, "days_of_cover": 40}).write_csv(
+        shop / "stock.csv"
+    )
+    needed = ["--rules", str(shop / "rules"), "--stock-plan", str(shop / "stock.csv")]
+    assert plan(shop, "--campaigns", *names, *needed, out=out) == 0
     table = pl.read_parquet(shop / out) if out.endswith("parquet") else pl.read_csv(shop / out)
     assert set(table["campaign_id"]) == set(names)
     assert table.height == 10 * len(names)
@@ -432,6 +437,7 @@ def test_rules_leave_other_campaigns_alone(shop):
         (["--campaigns", "nothing"], "--campaigns nothing: no such file or template"),
         (["--data", "nowhere"], "--data nowhere: no such folder"),
         (["--rules", "nowhere"], "nowhere: cannot be read (No such file or directory"),
+        (["--campaigns", "clearance"], "campaign 'clearance': items: overstocked needs --stock-plan PLAN; write it"),
         (["--campaigns", "cross-sell"], "campaign 'cross-sell': offers: bought_together needs --rules RULES; write it"),
     ],
 )
@@ -454,6 +460,12 @@ def test_campaigns_that_do_not_fit_the_shop(shop, line, said, capsys):
     (shop / "spring.yaml").write_text(CAMPAIGN + line + "\n")
     assert plan(shop) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_audience_of_the_profiles_asks_for_them(shop, capsys):
+    (shop / "spring.yaml").write_text(CAMPAIGN.replace("frequency >= 2", "segment_id == 1"))
+    assert plan(shop) == 2
+    assert "audience: no column 'segment_id' without --profiles in 'segment_id == 1'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
