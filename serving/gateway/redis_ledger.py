@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from serving.gateway.ledger import DAY_MS, ROUNDING, Entry, Spend
+from serving.gateway.ledger import DAY_MS, Entry, Spend
 from serving.gateway.redis_connection import RedisConnection
 
 PREFIX = "supplytower:ledger:"
@@ -74,7 +74,7 @@ class RedisLedger:
     async def claim(self, entry: Entry, spends: Sequence[Spend], known: int) -> Entry | None:
         """Add an entry and spend its money, if nothing has changed and the money suffices."""
         keys = [TOPICS, _key(entry.topic, entry.user_id), *(_budget(one.budget) for one in spends)]
-        money = [part for one in spends for part in (repr(one.amount), repr(one.limit + ROUNDING))]
+        money = [part for one in spends for part in (repr(one.amount), repr(one.most))]
         told = [self._ttl_ms, entry.topic, entry.entry_id, _member(entry), known, *money]
         found = await self._connection.ask(self._claim(keys=keys, args=told))
         return _entry(entry.user_id, entry.topic, entry.entry_id, found) if found else None

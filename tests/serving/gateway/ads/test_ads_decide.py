@@ -8,6 +8,7 @@ import pytest
 from serving.campaigns.audit_log import AuditLog
 from serving.campaigns.holdout import holdout_point
 from serving.gateway.event_store import StoreError
+from serving.gateway.ledger import Entry, Spend
 from tests.serving.gateway.ads.conftest import DAY, NOW, act, campaign, decide, shown
 from tests.serving.gateway.fake_client import FakeServingError
 
@@ -63,12 +64,32 @@ def test_a_request_that_is_sent_again_gets_what_was_shown(opened, clock, fake):
     assert shown(gateway, request_id="r2") == "spring cake"  # the first one was paid once
     assert shown(gateway, request_id="r3") == "budget"
     assert shown(gateway, "bob", request_id="r1") == "budget"  # another customer's request
-    wrong = gateway.post("/v1/ads/decide", json={"user_id": "ann", "channel": "email", "request_id": "r1"})
-    assert wrong.status_code == 422
     text = gateway.get("/metrics").text
     assert 'ad_decisions_total{campaign="spring",outcome="chosen"} 2.0' in text
     assert 'ad_decisions_total{campaign="spring",outcome="repeated"} 1.0' in text
     assert 'ad_decisions_total{campaign="spring",outcome="budget"} 2.0' in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [({"channel": "email"}, "for the channel 'web'"), ({"campaigns": ["b"]}, "with 'a'")]
+)
+def test_a_request_id_is_not_used_again_for_another_place(opened, asked, said):
+    gateway = opened(campaign("a"), campaign("b"), campaign("mail", channel="email"))
+    body = {"user_id": "ann", "channel": "web", "request_id": "page", "campaigns": ["a"]}
+    assert gateway.post("/v1/ads/decide", json=body).json()["campaign_id"] == "a"
+    wrong = gateway.post("/v1/ads/decide", json=body | {"campaigns": []} | asked)
+    assert wrong.status_code == 422
+    assert f"was answered {said}; give another one" in wrong.text
+
+
+def test_the_last_contact_is_paid_though_sums_of_money_are_rounded(opened):
+    # 3478 contacts of 12.3, added up one by one, are 42779.400000001: 12.299999998998828 of 42791.7 are left
+    spent = 42779.400000001
+    dear = campaign("dear", budget=42791.7, cost_per_contact=12.3, goal="conversion", conversion_value=100)
+    gateway = opened(dear, campaign("cheap"))
+    ledger, earlier = gateway.app.state.gateway.store.ledger, Entry("eve", "contact", "1", 0)
+    gateway.portal.call(ledger.claim, earlier, [Spend("dear/2026-01-31", spent, spent)], 0)
+    assert [shown(gateway, user) for user in ("ann", "bob")] == ["dear milk", "cheap milk"]
 
 
 def test_caps_hold_over_campaigns_and_end_with_their_days(opened, shop, clock):

@@ -69,6 +69,38 @@ def test_no_cap_and_no_budget_is_broken(shop, store_url, seed):
     assert all(per_user[user] == 2 for user, count in wanted.items() if count >= 2 and user not in busy)
 
 
+@pytest.mark.parametrize(("method", "before", "after"), [("spent", ["r"], []), ("claim", ["other"], ["r"])])
+def test_a_request_that_is_sent_twice_at_once_is_told_the_same(shop, store_url, monkeypatch, method, before, after):
+    """The second one is quicker: before the first reads the budget, or after it lost against somebody else."""
+    shop.campaigns(campaign("a", budget=0.1 * len(before + after), contacts_per_customer=2))
+
+    async def work():
+        store, snapshots = open_store(store_url, history_length=5, ttl_days=1, clock=lambda: NOW), shop.snapshots()
+        await store.open()
+        client = FakeClient(chances=CHANCES)
+        desk = AdDesk(create_app(GatewaySettings(), store, client, clock=lambda: NOW, ads=snapshots).state.gateway)
+        usual, quicker = getattr(store.ledger, method), []
+
+        async def ask(request_id: str):
+            body, now = AdAsked(user_id="ann", channel="web", request_id=request_id), int(NOW * 1000)
+            snapshot = snapshots.current()
+            return await desk.answer(body, snapshot, open_offerings(body, snapshot, now), now)
+
+        async def late(*arguments):
+            monkeypatch.setattr(store.ledger, method, usual)
+            quicker.extend([await ask(request_id) for request_id in before])
+            found = await usual(*arguments)
+            quicker.extend([await ask(request_id) for request_id in after])
+            return found
+
+        monkeypatch.setattr(store.ledger, method, late)
+        assert await ask("r") == quicker[-1]
+        assert all(one.show for one in quicker)
+        await store.close()
+
+    asyncio.run(work())
+
+
 def test_a_budget_is_used_up_to_the_last_contact(shop, store_url):
     shop.policy(caps=["all 1 per 1 day"])
     shop.campaigns(campaign("a", budget=1.0))
