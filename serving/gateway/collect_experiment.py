@@ -20,7 +20,7 @@ from data_pipelines.schema import EXPERIMENT, EXPOSED_AT, PROPENSITY, UNIT, VARI
 from serving.experiments.experiment import read_experiment
 from serving.gateway.event_store import EventStore, StoreError
 from serving.gateway.experiment_records import METRIC, VALUE, exposure_table, outcome_table
-from serving.gateway.open_store import open_store
+from serving.gateway.open_store import open_store, require_store
 from serving.gateway.settings import GatewaySettings
 
 COUNT = ":count"
@@ -76,9 +76,7 @@ def collect(url: str, experiment_id: str) -> pl.DataFrame:
         InputError: if the store does not answer, or has no exposures.
     """
     named = f"--store {url.rpartition('@')[2]}"
-    file = url.removeprefix("sqlite:///")
-    if file != url and not Path(file).is_file():  # or it would be made
-        raise InputError(f"{named}: no such file; name the store of the gateway")
+    require_store(url)
     settings = GatewaySettings()
     store = open_store(url, history_length=settings.history_length, ttl_days=settings.ttl_days)
     try:

@@ -12,6 +12,17 @@ from serving.gateway.sqlite_store import SqliteStore
 DEFAULT_STORE = "sqlite:///gateway-events.sqlite"
 
 
+def require_store(url: str) -> None:
+    """Refuse a SQLite file that is not there: who only reads would make it, and find nothing.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    file = url.removeprefix("sqlite:///")
+    if file != url and not Path(file).is_file():
+        raise InputError(f"--store {url}: no such file; name the store of the gateway")
+
+
 def open_store(
     url: str,
     *,

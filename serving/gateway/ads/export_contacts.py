@@ -13,7 +13,7 @@ from data_pipelines.schema import SEND_AT, USER_ID, InputError
 from serving.campaigns.caps import CONTACTS
 from serving.gateway.ads.contact import DETAILS, TOPIC, as_table
 from serving.gateway.event_store import EventStore, StoreError
-from serving.gateway.open_store import DEFAULT_STORE, open_store
+from serving.gateway.open_store import DEFAULT_STORE, open_store, require_store
 from serving.gateway.settings import GatewaySettings
 
 
@@ -40,6 +40,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
     arguments = parser.parse_args(argv)
     require_table(arguments.out)
+    require_store(arguments.store)
     settings = resolve(GatewaySettings, file=arguments.config, overrides=arguments.set)
     store = open_store(
         arguments.store,

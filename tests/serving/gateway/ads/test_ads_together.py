@@ -136,6 +136,10 @@ def test_contacts_are_exported_for_plans(shop, store_url, tmp_path, capsys):
 
 def test_nothing_to_export_is_an_empty_table(tmp_path, capsys):
     store = f"sqlite:///{tmp_path / 'e.sqlite'}"
+    assert export_contacts.main(["--store", store, "--out", str(tmp_path / "c.csv")]) == 2
+    assert "e.sqlite: no such file; name the store of the gateway" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    asyncio.run(open_store(store, history_length=5, ttl_days=1).close())
     assert export_contacts.main(["--store", store, "--out", str(tmp_path / "c.csv")]) == 0
     assert caps.read_contacts(tmp_path / "c.csv").height == 0
     assert export_contacts.main(["--store", "what", "--out", str(tmp_path / "c.csv")]) == 2
