@@ -1,6 +1,5 @@
 """The ledger in Redis: a hash per topic and customer, a number per budget, and the set of topics."""
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from serving.gateway.ledger import DAY_MS, Entry, Spend
@@ -9,7 +8,7 @@ from serving.gateway.redis_connection import RedisConnection
 PREFIX = "supplytower:ledger:"
 TOPICS = "supplytower:topics"
 PART = 1000
-# A member holds time, body; Redis gives back what is on record, which may be an earlier one of the same id.
+# A member is time, space, body; Redis gives back what is on record, which may be an earlier one of the same id.
 ADD = """
 local found = {}
 for key = 2, #KEYS do
@@ -129,8 +128,9 @@ def _budget(name: str) -> str:
 
 
 def _member(entry: Entry) -> str:
-    return json.dumps((entry.time_ms, entry.body))
+    return f"{entry.time_ms} {entry.body}"
 
 
 def _entry(user_id: str, topic: str, entry_id: str, member: str) -> Entry:
-    return Entry(user_id, topic, entry_id, *json.loads(member))
+    time_ms, _, body = member.partition(" ")
+    return Entry(user_id, topic, entry_id, int(time_ms), body)

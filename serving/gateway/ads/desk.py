@@ -5,7 +5,6 @@ if the customer has no newer contacts and the budgets suffice, and else everythi
 """
 
 import asyncio
-import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from serving.campaigns.decisions import KEYS
 from serving.gateway.ads.contact import (
     TOPIC,
     as_contacts,
+    as_decision,
     as_entry,
     flight_budget,
     flight_spend,
@@ -153,7 +153,7 @@ class AdDesk:
         asked = as_asked(gateway, case.here.user_id, history)
         try:
             found = await gateway.client.score([asked], [ids], model=settings.recommender, label=settings.label)
-            if np.shape(found) != (1, len(ids)):
+            if np.shape(found) != (1, len(ids)) or not np.isfinite(found).all():
                 raise UnusableAnswerError
         except RuntimeError as error:
             if not isinstance(code := getattr(error, "code", None), str):
@@ -184,7 +184,7 @@ class AdDesk:
 
     def _told(self, body: AdAsked, record: Entry, outcome: str) -> AdAnswer:
         """What is on record as shown."""
-        kept = json.loads(record.body)
+        kept = as_decision(record)
         if kept[CHANNEL] != body.channel:
             raise invalid(("request_id",), f"was answered for the channel {kept[CHANNEL]!r}; give another one")
         if body.campaigns and kept[CAMPAIGN_ID] not in body.campaigns:

@@ -82,6 +82,31 @@ def test_a_request_id_is_not_used_again_for_another_place(opened, asked, said):
     assert f"was answered {said}; give another one" in wrong.text
 
 
+def test_no_two_contacts_share_a_decision_id(opened):
+    gateway = opened()
+    ids = [decide(gateway, user, request_id=name)["decision_id"] for user, name in (("a/b", "c"), ("a", "b/c"))]
+    assert ids == ["spring/2026-01-31/a/b/c", "spring/2026-01-31/a/b%2Fc"]
+
+
+def test_of_earlier_contacts_only_what_counts_is_read(opened):
+    gateway = opened(campaign(contacts_per_customer=2), campaign("b", products=["tea"]))
+    decide(gateway, request_id="1")
+    ledger = gateway.app.state.gateway.store.ledger
+    [entry] = gateway.portal.call(ledger.entries, "ann", "contact")
+    assert '"campaign_id": "spring"' in entry.body.split("\n")[0]
+    assert "refused" not in entry.body.split("\n")[0]
+    again = Entry("ann", "contact", "2", entry.time_ms, entry.body.split("\n")[0] + "\nlong, and not read")
+    gateway.portal.call(ledger.add, [again])
+    assert decide(gateway, explain=True)["refused"][0]["reason_code"] == "contacted"
+
+
+def test_a_model_whose_answer_is_no_number_shows_nothing(opened, fake):
+    gateway = opened(campaign(), campaign("b"))
+    for chance in (float("nan"), float("inf")):
+        fake.chances["tea"] = chance
+        assert shown(gateway) == "no_model"
+
+
 def test_the_last_contact_is_paid_though_sums_of_money_are_rounded(opened):
     # 3478 contacts of 12.3, added up one by one, are 42779.400000001: 12.299999998998828 of 42791.7 are left
     spent = 42779.400000001
