@@ -15,7 +15,7 @@ from serving.campaigns.allocation import BoolArray, FloatArray, IntArray
 from serving.campaigns.policy import Policy
 from serving.campaigns.situation import Reason, Situation
 from serving.campaigns.stock_limits import SPARE_UNITS
-from serving.campaigns.value import expected_value, worth_of_sale
+from serving.campaigns.value import expected_value, worth_of_sales
 
 ROUNDS = 4
 """Times that customers are moved to another product when one would be advertised to too many."""
@@ -35,7 +35,7 @@ def weigh(situation: Situation, policy: Policy, offers: pl.DataFrame) -> pl.Data
     """
     row, column, item = (offers[name].to_numpy() for name in ("user", "campaign", "item"))
     probability = offers[PROBABILITY].to_numpy()
-    worth = np.array([worth_of_sale(one, situation.items, policy.margin) for one in situation.campaigns])[column, item]
+    worth = worth_of_sales(situation.campaigns, situation.items, policy.margin)[column, item]
     cost = np.array([one.cost for one in situation.campaigns])[column]
     freshness = (1.0 - policy.fatigue) ** situation.history.load(policy.fatigue_half_life_days)[row]
     uplift = situation.uplift[row, column]
