@@ -101,6 +101,8 @@ class _Ranked:
         """
         if np.isnan(spare).all():
             return
+        # what even one customer is too many for is no next best product of anybody
+        self._refuse(np.flatnonzero((self.reason == Reason.CHOSEN) & (units > spare)), Reason.TOO_MANY)
         for last in (*[False] * ROUNDS, True):
             best = self._best(self.reason == Reason.CHOSEN)
             over = best[running_sum(units[best], self.item[best]) > spare[best]]

@@ -25,6 +25,7 @@ from data_pipelines.schema import (
     VALUE,
 )
 from serving.campaigns.decisions import KEYS
+from serving.campaigns.stock_limits import SPARE_UNITS
 from serving.gateway.ads.contact import (
     TOPIC,
     as_contacts,
@@ -32,6 +33,7 @@ from serving.gateway.ads.contact import (
     as_entry,
     flight_budget,
     flight_spend,
+    stock_budget,
     stock_spend,
 )
 from serving.gateway.ads.decision import AdCase, Screened, visit, with_probability, words
@@ -63,7 +65,7 @@ class AdDesk:
 
     def __init__(self, gateway: Gateway):
         self._gateway = gateway
-        self._short: dict[str, float] = {}  # units of products that ran short, as last seen: they only grow
+        self._short: dict[str, float] = {}  # units of products that were advertised, as last seen: they only grow
         self._stock_version = ""
 
     async def answer(
@@ -135,7 +137,8 @@ class AdDesk:
             record = await self._gateway.store.ledger.claim(entry, spends, len(entries))
             if record is not None:
                 return self._told(body, record, "chosen" if record == entry else "repeated")
-            await self._look_again(case.snapshot, chosen[ITEM_ID], spends[1:])
+            if len(spends) > 1:
+                await self._look_again(case.snapshot, offers)
         return self._refused(body, request_id, _all(case, screened, "busy", BUSY))
 
     async def _offers(self, case: AdCase, screened: Screened, history: UserHistory) -> pl.DataFrame | None:
@@ -172,10 +175,11 @@ class AdDesk:
             found.append(stock_spend(case.snapshot, chosen[ITEM_ID], units, spare))
         return found
 
-    async def _look_again(self, snapshot: AdSnapshot, item_id: str, units: Sequence[Spend]) -> None:
-        """Read how much of a product was advertised: that may be why the ledger refused."""
-        if units:
-            [self._units_short(snapshot)[item_id]] = await self._gateway.store.ledger.spent([units[0].budget])
+    async def _look_again(self, snapshot: AdSnapshot, offers: pl.DataFrame) -> None:
+        """Read how much of all products on offer was advertised: that may be why the ledger refused."""
+        items = snapshot.items[offers["item"].unique()].drop_nulls(SPARE_UNITS)[ITEM_ID].to_list()
+        units = await self._gateway.store.ledger.spent([stock_budget(snapshot, item_id) for item_id in items])
+        self._units_short(snapshot).update(zip(items, units, strict=True))
 
     def _units_short(self, snapshot: AdSnapshot) -> dict[str, float]:
         if snapshot.stock_version != self._stock_version:

@@ -7,6 +7,7 @@ import pytest
 
 from serving.campaigns.audit_log import AuditLog
 from serving.campaigns.holdout import holdout_point
+from serving.gateway.ads.contact import stock_budget
 from serving.gateway.event_store import StoreError
 from serving.gateway.ledger import Entry, Spend
 from tests.serving.gateway.ads.conftest import DAY, NOW, act, campaign, decide, shown
@@ -98,6 +99,20 @@ def test_of_earlier_contacts_only_what_counts_is_read(opened):
     again = Entry("ann", "contact", "2", entry.time_ms, entry.body.split("\n")[0] + "\nlong, and not read")
     gateway.portal.call(ledger.add, [again])
     assert decide(gateway, explain=True)["refused"][0]["reason_code"] == "contacted"
+
+
+def test_products_that_others_advertised_are_passed_over_at_once(opened, shop, fake):
+    names = [f"p{number}" for number in range(9)]
+    pl.DataFrame({"item_id": names, "price": 10.0}).write_parquet(shop.files.items)
+    columns = {"stockout_probability": 0.0, "on_hand": 1.6, "on_order": 0.0, "demand_until_arrival": 1.0}
+    shop.table("stock", unique_id=names, **columns)  # 0.6 units can be spared
+    gateway = opened()
+    fake.chances = dict(zip(names, [0.5] * 8 + [0.2], strict=True))
+    ledger, snapshot = gateway.app.state.gateway.store.ledger, shop.snapshots().current()
+    for name in names[:8]:
+        taken = [Spend(stock_budget(snapshot, name), 0.5, 0.6)]
+        gateway.portal.call(ledger.claim, Entry(name, "contact", "1", 0), taken, 0)
+    assert shown(gateway) == "spring p8"
 
 
 def test_a_model_whose_answer_is_no_number_shows_nothing(opened, fake):
