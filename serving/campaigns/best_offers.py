@@ -15,7 +15,7 @@ from serving.campaigns.allocation import BoolArray, FloatArray, IntArray
 from serving.campaigns.policy import Policy
 from serving.campaigns.situation import Reason, Situation
 from serving.campaigns.stock_limits import SPARE_UNITS
-from serving.campaigns.value import expected_value, worth_of_sale
+from serving.campaigns.value import expected_value, worth_of_sales
 
 ROUNDS = 4
 """Times that customers are moved to another product when one would be advertised to too many."""
@@ -35,7 +35,7 @@ def weigh(situation: Situation, policy: Policy, offers: pl.DataFrame) -> pl.Data
     """
     row, column, item = (offers[name].to_numpy() for name in ("user", "campaign", "item"))
     probability = offers[PROBABILITY].to_numpy()
-    worth = np.array([worth_of_sale(one, situation.items, policy.margin) for one in situation.campaigns])[column, item]
+    worth = worth_of_sales(situation.campaigns, situation.items, policy.margin)[column, item]
     cost = np.array([one.cost for one in situation.campaigns])[column]
     freshness = (1.0 - policy.fatigue) ** situation.history.load(policy.fatigue_half_life_days)[row]
     uplift = situation.uplift[row, column]
@@ -101,6 +101,8 @@ class _Ranked:
         """
         if np.isnan(spare).all():
             return
+        # what even one customer is too many for is no next best product of anybody
+        self._refuse(np.flatnonzero((self.reason == Reason.CHOSEN) & (units > spare)), Reason.TOO_MANY)
         for last in (*[False] * ROUNDS, True):
             best = self._best(self.reason == Reason.CHOSEN)
             over = best[running_sum(units[best], self.item[best]) > spare[best]]

@@ -41,8 +41,7 @@ def screen(situation: Situation, policy: Policy) -> Screening:
     slots = np.minimum(history.room(ANY_CHANNEL, caps, most), policy.offers_per_customer)
     point, contacts = np.zeros((users, most)), np.zeros((users, most), np.int64)
     reason = np.zeros((users, most), np.int8)
-    for column, campaign in enumerate(campaigns):
-        channel = situation.channel[column]
+    for column, (campaign, channel) in enumerate(zip(campaigns, situation.channel, strict=True)):
         begin, end = np.datetime64(campaign.start, "us"), np.datetime64(campaign.end, "us") + np.timedelta64(1, "D")
         point[:, column] = holdout_point(situation.users, policy.salt, campaign.id) if campaign.holdout else 1.0
         contacts[:, column] = history.of_campaign(campaign.id, (begin, end))

@@ -24,6 +24,7 @@ from data_pipelines.schema import (
     SEGMENT,
     STOCKOUT_PROBABILITY,
     TIMESTAMP,
+    UNIT_COST,
     UPLIFT,
     USER_ID,
     USERS,
@@ -157,15 +158,25 @@ def read_items(path: Path, policy: Policy) -> pl.DataFrame:
     """Read the items, with their category and a name, and a price even if none is known.
 
     Raises:
-        InputError: if they cannot be read, or one is there twice.
+        InputError: if they cannot be read, one is there twice, or an amount of money is no number.
     """
     items = read_table(path, (ITEM_ID,), PREPARE)
     if (twice := items[ITEM_ID].filter(items[ITEM_ID].is_duplicated())).len():
         raise InputError(f"{path}: {ITEM_ID} {twice[0]!r} is there twice; keep one row for each item")
     if PRICE not in items.columns:
         items = items.with_columns(pl.lit(None, pl.Float64).alias(PRICE))
+    items = items.with_columns(_amounts(items, name, path) for name in (PRICE, UNIT_COST) if name in items.columns)
     named = items if ITEM_NAME in items.columns else items.with_columns(item_names(items)[ITEM_NAME])
     return with_category(named, policy.category_column)
+
+
+def _amounts(items: pl.DataFrame, name: str, path: Path) -> pl.Series:
+    """A column of money, null where nothing is known."""
+    found = items[name].cast(pl.Float64, strict=False)
+    if (bad := (found.is_null() & items[name].is_not_null()).arg_true()).len():
+        value = items[name][bad[0]]
+        raise InputError(f"{path}: {name} in row {bad[0] + 1} is {value!r}; give a number, or leave it out")
+    return found
 
 
 def _moment(given: str | None, events: pl.DataFrame) -> datetime:

@@ -18,26 +18,25 @@ from serving.campaigns.campaign import Campaign
 from serving.campaigns.tables import positions
 
 
-def worth_of_sale(campaign: Campaign, items: pl.DataFrame, margin: float) -> FloatArray:
-    """What selling a unit of every item is worth to a campaign, in money.
+def worth_of_sales(campaigns: Sequence[Campaign], items: pl.DataFrame, margin: float) -> FloatArray:
+    """What selling a unit of every item is worth to each campaign, in money.
 
     Args:
-        campaign: with goal, discount and bonus.
+        campaigns: with goal, discount and bonus.
         items: price (may be null), overstocked, and unit_cost where the shop knows it.
         margin: share of the price that remains, where unit_cost is not known.
 
     Returns:
-        `[items]`, NaN where the price is needed and not known.
+        `[campaigns, items]`, NaN where the price is needed and not known.
     """
-    price = _numbers(items, PRICE)
-    paid = price * (1.0 - campaign.discount)
-    worth = {
-        "profit": paid - unit_costs(items, margin),
-        "revenue": paid,
-        "conversion": np.full(items.height, campaign.conversion_value),
-    }
-    bonus = campaign.overstock_bonus * np.where(items[OVERSTOCKED].to_numpy(), np.nan_to_num(price), 0.0)
-    return np.asarray(worth[campaign.goal] + bonus)
+    price, cost = _numbers(items, PRICE), unit_costs(items, margin)
+    pushed = np.where(items[OVERSTOCKED].to_numpy(), np.nan_to_num(price), 0.0)
+    found = np.empty((len(campaigns), items.height))
+    for row, campaign in enumerate(campaigns):
+        paid = price * (1.0 - campaign.discount)
+        worth = {"profit": paid - cost, "revenue": paid, "conversion": np.full_like(paid, campaign.conversion_value)}
+        found[row] = worth[campaign.goal] + campaign.overstock_bonus * pushed
+    return found
 
 
 def unit_costs(items: pl.DataFrame, margin: float) -> FloatArray:

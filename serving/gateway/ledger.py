@@ -20,7 +20,7 @@ RECORD_DAYS = 400.0
 """For which entries are kept, if nothing else is said: a year, and some weeks to look at it."""
 DAY_MS = 86_400_000
 ROUNDING = 1e-9
-"""Money: so much more than a budget is a rounding error."""
+"""Money: a sum that is more than a budget by so much, or by this share of a contact, is a rounding error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ class Spend:
     budget: str
     amount: float
     limit: float
+
+    @property
+    def most(self) -> float:
+        """The limit with its rounding error: what a plan takes for affordable must not be refused here."""
+        return self.limit + ROUNDING * (1.0 + self.amount)
 
 
 class Ledger(Protocol):

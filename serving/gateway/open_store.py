@@ -12,6 +12,17 @@ from serving.gateway.sqlite_store import SqliteStore
 DEFAULT_STORE = "sqlite:///gateway-events.sqlite"
 
 
+def require_store(url: str) -> None:
+    """Refuse a SQLite file that is not there: who only reads would make it, and find nothing.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    file = url.removeprefix("sqlite:///")
+    if file != url and not Path(file).is_file():
+        raise InputError(f"--store {url}: no such file; name the store of the gateway")
+
+
 def open_store(
     url: str,
     *,
@@ -40,14 +51,3 @@ def open_store(
     if scheme == "sqlite" and rest.startswith("/") and path:
         return SqliteStore(Path(path), history_length=history_length, clock=clock, **days)
     raise InputError(f"--store {url!r}: write sqlite:///events.sqlite or redis://127.0.0.1:6379/0")
-
-
-def require_store(url: str) -> None:
-    """Refuse a file that is not there, for commands that only read: opened, it would be made, and be empty.
-
-    Raises:
-        InputError: naming it.
-    """
-    file = url.removeprefix("sqlite:///")
-    if file != url and not Path(file).is_file():
-        raise InputError(f"--store {url}: no such file; name the store of the gateway")

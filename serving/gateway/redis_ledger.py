@@ -1,15 +1,14 @@
 """The ledger in Redis: a hash per topic and customer, a number per budget, and the set of topics."""
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from serving.gateway.ledger import DAY_MS, ROUNDING, Entry, Spend
+from serving.gateway.ledger import DAY_MS, Entry, Spend
 from serving.gateway.redis_connection import RedisConnection
 
 PREFIX = "supplytower:ledger:"
 TOPICS = "supplytower:topics"
 PART = 1000
-# A member holds time, body; Redis gives back what is on record, which may be an earlier one of the same id.
+# A member is time, space, body; Redis gives back what is on record, which may be an earlier one of the same id.
 ADD = """
 local found = {}
 for key = 2, #KEYS do
@@ -74,7 +73,7 @@ class RedisLedger:
     async def claim(self, entry: Entry, spends: Sequence[Spend], known: int) -> Entry | None:
         """Add an entry and spend its money, if nothing has changed and the money suffices."""
         keys = [TOPICS, _key(entry.topic, entry.user_id), *(_budget(one.budget) for one in spends)]
-        money = [part for one in spends for part in (repr(one.amount), repr(one.limit + ROUNDING))]
+        money = [part for one in spends for part in (repr(one.amount), repr(one.most))]
         told = [self._ttl_ms, entry.topic, entry.entry_id, _member(entry), known, *money]
         found = await self._connection.ask(self._claim(keys=keys, args=told))
         return _entry(entry.user_id, entry.topic, entry.entry_id, found) if found else None
@@ -129,8 +128,9 @@ def _budget(name: str) -> str:
 
 
 def _member(entry: Entry) -> str:
-    return json.dumps((entry.time_ms, entry.body))
+    return f"{entry.time_ms} {entry.body}"
 
 
 def _entry(user_id: str, topic: str, entry_id: str, member: str) -> Entry:
-    return Entry(user_id, topic, entry_id, *json.loads(member))
+    time_ms, _, body = member.partition(" ")
+    return Entry(user_id, topic, entry_id, int(time_ms), body)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from serving.gateway.event_store import Clock
-from serving.gateway.ledger import DAY_MS, ROUNDING, Entry, Spend
+from serving.gateway.ledger import DAY_MS, Entry, Spend
 from serving.gateway.sqlite_file import SqliteFile
 
 PART, PURGED_AT_ONCE = 10_000, 1000
@@ -85,7 +85,7 @@ class SqliteLedger:
             return Entry(*found)
         if connection.execute(COUNT, (entry.user_id, entry.topic)).fetchone()[0] != known:
             return None
-        if any(_spent(connection, one.budget) + one.amount > one.limit + ROUNDING for one in spends):
+        if any(_spent(connection, one.budget) + one.amount > one.most for one in spends):
             return None
         now = self._purge(connection)
         connection.executemany(SPEND, [(one.budget, one.amount, now) for one in spends])

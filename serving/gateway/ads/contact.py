@@ -2,12 +2,16 @@
 
 Every customer has one topic for the contacts of all campaigns; every flight has one budget, and every product of a
 stock plan as many units as the plan can spare.
+
+A contact's body has two lines of JSON: what counts and is exported, and what explains it. Every decision reads all
+contacts of its customer, and of each the first line only.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
+from urllib.parse import quote
 
 import polars as pl
 
@@ -21,6 +25,8 @@ from serving.gateway.ledger import Entry, Spend
 Kind = type[pl.DataType] | pl.DataType
 TOPIC = "contact"
 DETAILS: dict[str, Kind] = {DECISION_ID: pl.String, ITEM_ID: pl.String, VALUE: pl.Float64}
+COUNTED = {name: kind for name, kind in (CONTACTS | DETAILS).items() if name not in (USER_ID, SEND_AT)}
+"""In the first line."""
 NOT_KEPT = (USER_ID, DECIDED, SEND_AT, "reason", "day")
 """Of the table of decisions: the entry has them, or they follow from it."""
 
@@ -58,9 +64,18 @@ def as_entry(
         decision: its row of the table of decisions.
         refused: the other campaigns, and why they are not shown.
     """
-    kept = {name: value for name, value in decision.items() if name not in NOT_KEPT}
-    kept[DECISION_ID] = f"{decision[DECISION_ID]}/{entry_id}"  # a day may have several
-    return Entry(user_id, TOPIC, entry_id, time_ms, json.dumps(kept | {"refused": refused}))
+    counted = {name: decision[name] for name in COUNTED}
+    # a day may have several; nothing else may stand behind the last slash, or two customers could share an id
+    counted[DECISION_ID] = f"{decision[DECISION_ID]}/{quote(entry_id, safe='')}"
+    told = {name: value for name, value in decision.items() if name not in (*COUNTED, *NOT_KEPT)}
+    body = f"{json.dumps(counted)}\n{json.dumps(told | {'refused': refused})}"
+    return Entry(user_id, TOPIC, entry_id, time_ms, body)
+
+
+def as_decision(entry: Entry) -> dict[str, Any]:
+    """All that is kept of the decision of an entry."""
+    counted, told = map(json.loads, entry.body.split("\n"))
+    return counted | told  # type: ignore[no-any-return]
 
 
 def as_contacts(entries: Sequence[Entry]) -> pl.DataFrame:
@@ -74,5 +89,8 @@ def as_table(entries: Sequence[Entry]) -> pl.DataFrame:
 
 
 def _table(entries: Sequence[Entry], schema: Mapping[str, Kind]) -> pl.DataFrame:
-    rows = [{USER_ID: one.user_id, SEND_AT: moment(one.time_ms)} | json.loads(one.body) for one in entries]
+    counted = [json.loads(one.body.partition("\n")[0]) for one in entries]
+    rows = [
+        {USER_ID: one.user_id, SEND_AT: moment(one.time_ms)} | row for one, row in zip(entries, counted, strict=True)
+    ]
     return pl.DataFrame([[row[name] for name in schema] for row in rows], schema=schema, orient="row")

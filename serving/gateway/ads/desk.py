@@ -5,7 +5,6 @@ if the customer has no newer contacts and the budgets suffice, and else everythi
 """
 
 import asyncio
-import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -26,12 +25,15 @@ from data_pipelines.schema import (
     VALUE,
 )
 from serving.campaigns.decisions import KEYS
+from serving.campaigns.stock_limits import SPARE_UNITS
 from serving.gateway.ads.contact import (
     TOPIC,
     as_contacts,
+    as_decision,
     as_entry,
     flight_budget,
     flight_spend,
+    stock_budget,
     stock_spend,
 )
 from serving.gateway.ads.decision import AdCase, Screened, visit, with_probability, words
@@ -63,7 +65,7 @@ class AdDesk:
 
     def __init__(self, gateway: Gateway):
         self._gateway = gateway
-        self._short: dict[str, float] = {}  # units of products that ran short, as last seen: they only grow
+        self._short: dict[str, float] = {}  # units of products that were advertised, as last seen: they only grow
         self._stock_version = ""
 
     async def answer(
@@ -77,12 +79,12 @@ class AdDesk:
             offerings: campaigns that are asked about and run today.
             time_ms: now.
         """
-        request_id, store = body.request_id or uuid.uuid4().hex, self._gateway.store
-        (stored,), entries = await asyncio.gather(
-            store.history([body.user_id]), store.ledger.entries(body.user_id, TOPIC)
+        request_id = body.request_id or uuid.uuid4().hex
+        (stored,), known = await asyncio.gather(
+            self._gateway.store.history([body.user_id]), self._known(body.user_id, offerings)
         )
-        if before := [one for one in entries if one.entry_id == request_id]:
-            return self._told(body, before[0], "repeated")
+        if before := _of(request_id, known[0]):
+            return self._told(body, before, "repeated")
         if not offerings:
             refused: list[CampaignRefused] | None = [] if body.explain else None
             return AdAnswer(
@@ -90,18 +92,33 @@ class AdDesk:
             )
         history = with_context(self._gateway, stored, body.context)
         case = AdCase(snapshot, offerings, visit(snapshot, body.user_id, history, time_ms))
-        return await self._decide(body, request_id, case, history, entries)
+        return await self._decide(body, request_id, case, history, known)
+
+    async def _known(self, user_id: str, offerings: Sequence[Offering]) -> tuple[list[Entry], list[float]]:
+        """A customer's contacts, and what was spent of each flight.
+
+        Contacts are read last: where money that this very request has spent is seen, so is its contact.
+        """
+        ledger = self._gateway.store.ledger
+        spent = await ledger.spent([flight_budget(one.campaign) for one in offerings])
+        return await ledger.entries(user_id, TOPIC), spent
 
     async def _decide(
-        self, body: AdAsked, request_id: str, case: AdCase, history: UserHistory, entries: Sequence[Entry]
+        self,
+        body: AdAsked,
+        request_id: str,
+        case: AdCase,
+        history: UserHistory,
+        known: tuple[Sequence[Entry], Sequence[float]],
     ) -> AdAnswer:
         """Decide until the ledger takes it."""
-        ledger, budgets = self._gateway.store.ledger, [flight_budget(campaign) for campaign in case.campaigns]
         offers: pl.DataFrame | None = None
         for attempt in range(ATTEMPTS):
             if attempt:
-                entries = await ledger.entries(body.user_id, TOPIC)
-            spent = await ledger.spent(budgets)
+                known = await self._known(body.user_id, case.offerings)
+                if before := _of(request_id, known[0]):  # sent twice at the same time
+                    return self._told(body, before, "repeated")
+            entries, spent = known
             screened = case.screened(as_contacts(entries), spent)
             refused = [_because(name, KEYS[reason], words(reason)) for name, reason in screened.refused.items()]
             if not screened.passed.size:
@@ -117,10 +134,11 @@ class AdDesk:
                 return self._refused(body, request_id, refused)
             entry = as_entry(body.user_id, request_id, case.here.time_ms, chosen, [one.model_dump() for one in refused])
             spends = self._spends(case, chosen)
-            record = await ledger.claim(entry, spends, len(entries))
+            record = await self._gateway.store.ledger.claim(entry, spends, len(entries))
             if record is not None:
                 return self._told(body, record, "chosen" if record == entry else "repeated")
-            await self._look_again(case.snapshot, chosen[ITEM_ID], spends[1:])
+            if len(spends) > 1:
+                await self._look_again(case.snapshot, offers)
         return self._refused(body, request_id, _all(case, screened, "busy", BUSY))
 
     async def _offers(self, case: AdCase, screened: Screened, history: UserHistory) -> pl.DataFrame | None:
@@ -138,7 +156,7 @@ class AdDesk:
         asked = as_asked(gateway, case.here.user_id, history)
         try:
             found = await gateway.client.score([asked], [ids], model=settings.recommender, label=settings.label)
-            if np.shape(found) != (1, len(ids)):
+            if np.shape(found) != (1, len(ids)) or not np.isfinite(found).all():
                 raise UnusableAnswerError
         except RuntimeError as error:
             if not isinstance(code := getattr(error, "code", None), str):
@@ -157,10 +175,11 @@ class AdDesk:
             found.append(stock_spend(case.snapshot, chosen[ITEM_ID], units, spare))
         return found
 
-    async def _look_again(self, snapshot: AdSnapshot, item_id: str, units: Sequence[Spend]) -> None:
-        """Read how much of a product was advertised: that may be why the ledger refused."""
-        if units:
-            [self._units_short(snapshot)[item_id]] = await self._gateway.store.ledger.spent([units[0].budget])
+    async def _look_again(self, snapshot: AdSnapshot, offers: pl.DataFrame) -> None:
+        """Read how much of all products on offer was advertised: that may be why the ledger refused."""
+        items = snapshot.items[offers["item"].unique()].drop_nulls(SPARE_UNITS)[ITEM_ID].to_list()
+        units = await self._gateway.store.ledger.spent([stock_budget(snapshot, item_id) for item_id in items])
+        self._units_short(snapshot).update(zip(items, units, strict=True))
 
     def _units_short(self, snapshot: AdSnapshot) -> dict[str, float]:
         if snapshot.stock_version != self._stock_version:
@@ -169,9 +188,11 @@ class AdDesk:
 
     def _told(self, body: AdAsked, record: Entry, outcome: str) -> AdAnswer:
         """What is on record as shown."""
-        kept = json.loads(record.body)
+        kept = as_decision(record)
         if kept[CHANNEL] != body.channel:
             raise invalid(("request_id",), f"was answered for the channel {kept[CHANNEL]!r}; give another one")
+        if body.campaigns and kept[CAMPAIGN_ID] not in body.campaigns:
+            raise invalid(("request_id",), f"was answered with {kept[CAMPAIGN_ID]!r}; give another one")
         refused = [CampaignRefused(**one) for one in kept["refused"]]
         self._count(refused, "repeated" if outcome == "repeated" else None)
         self._gateway.metrics.ads.labels(kept[CAMPAIGN_ID], outcome).inc()
@@ -205,6 +226,11 @@ class AdDesk:
     def _count(self, refused: Sequence[CampaignRefused], outcome: str | None) -> None:
         for one in refused:
             self._gateway.metrics.ads.labels(one.campaign_id, outcome or one.reason_code).inc()
+
+
+def _of(request_id: str, entries: Sequence[Entry]) -> Entry | None:
+    """The contact of a request."""
+    return next((one for one in entries if one.entry_id == request_id), None)
 
 
 def _because(campaign_id: str, code: str, reason: str) -> CampaignRefused:

@@ -40,8 +40,8 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, over the file")
     arguments = parser.parse_args(argv)
     require_table(arguments.out)
-    settings = resolve(GatewaySettings, file=arguments.config, overrides=arguments.set)
     require_store(arguments.store)
+    settings = resolve(GatewaySettings, file=arguments.config, overrides=arguments.set)
     store = open_store(
         arguments.store,
         history_length=settings.history_length,

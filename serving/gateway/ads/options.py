@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from data_pipelines.schema import InputError
+from serving.campaigns.campaign import template
 from serving.gateway.ads.snapshot import AdFiles, AdSnapshots
 from serving.gateway.settings import GatewaySettings
 
@@ -45,7 +46,7 @@ def open_ads(arguments: argparse.Namespace, items: Path | None, settings: Gatewa
     if items is None:
         raise InputError("--campaigns: what they offer is not known; give --items, or --data with items.parquet")
     files = AdFiles(
-        tuple(arguments.campaigns),
+        tuple(template(file).absolute() for file in arguments.campaigns),  # no other one while it is being replaced
         items,
         arguments.data,
         arguments.policy,

@@ -7,7 +7,9 @@ import pytest
 
 from serving.campaigns.audit_log import AuditLog
 from serving.campaigns.holdout import holdout_point
+from serving.gateway.ads.contact import stock_budget
 from serving.gateway.event_store import StoreError
+from serving.gateway.ledger import Entry, Spend
 from tests.serving.gateway.ads.conftest import DAY, NOW, act, campaign, decide, shown
 from tests.serving.gateway.fake_client import FakeServingError
 
@@ -63,12 +65,71 @@ def test_a_request_that_is_sent_again_gets_what_was_shown(opened, clock, fake):
     assert shown(gateway, request_id="r2") == "spring cake"  # the first one was paid once
     assert shown(gateway, request_id="r3") == "budget"
     assert shown(gateway, "bob", request_id="r1") == "budget"  # another customer's request
-    wrong = gateway.post("/v1/ads/decide", json={"user_id": "ann", "channel": "email", "request_id": "r1"})
-    assert wrong.status_code == 422
     text = gateway.get("/metrics").text
     assert 'ad_decisions_total{campaign="spring",outcome="chosen"} 2.0' in text
     assert 'ad_decisions_total{campaign="spring",outcome="repeated"} 1.0' in text
     assert 'ad_decisions_total{campaign="spring",outcome="budget"} 2.0' in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [({"channel": "email"}, "for the channel 'web'"), ({"campaigns": ["b"]}, "with 'a'")]
+)
+def test_a_request_id_is_not_used_again_for_another_place(opened, asked, said):
+    gateway = opened(campaign("a"), campaign("b"), campaign("mail", channel="email"))
+    body = {"user_id": "ann", "channel": "web", "request_id": "page", "campaigns": ["a"]}
+    assert gateway.post("/v1/ads/decide", json=body).json()["campaign_id"] == "a"
+    wrong = gateway.post("/v1/ads/decide", json=body | {"campaigns": []} | asked)
+    assert wrong.status_code == 422
+    assert f"was answered {said}; give another one" in wrong.text
+
+
+def test_no_two_contacts_share_a_decision_id(opened):
+    gateway = opened()
+    ids = [decide(gateway, user, request_id=name)["decision_id"] for user, name in (("a/b", "c"), ("a", "b/c"))]
+    assert ids == ["spring/2026-01-31/a/b/c", "spring/2026-01-31/a/b%2Fc"]
+
+
+def test_of_earlier_contacts_only_what_counts_is_read(opened):
+    gateway = opened(campaign(contacts_per_customer=2), campaign("b", products=["tea"]))
+    decide(gateway, request_id="1")
+    ledger = gateway.app.state.gateway.store.ledger
+    [entry] = gateway.portal.call(ledger.entries, "ann", "contact")
+    assert '"campaign_id": "spring"' in entry.body.split("\n")[0]
+    assert "refused" not in entry.body.split("\n")[0]
+    again = Entry("ann", "contact", "2", entry.time_ms, entry.body.split("\n")[0] + "\nlong, and not read")
+    gateway.portal.call(ledger.add, [again])
+    assert decide(gateway, explain=True)["refused"][0]["reason_code"] == "contacted"
+
+
+def test_products_that_others_advertised_are_passed_over_at_once(opened, shop, fake):
+    names = [f"p{number}" for number in range(9)]
+    pl.DataFrame({"item_id": names, "price": 10.0}).write_parquet(shop.files.items)
+    columns = {"stockout_probability": 0.0, "on_hand": 1.6, "on_order": 0.0, "demand_until_arrival": 1.0}
+    shop.table("stock", unique_id=names, **columns)  # 0.6 units can be spared
+    gateway = opened()
+    fake.chances = dict(zip(names, [0.5] * 8 + [0.2], strict=True))
+    ledger, snapshot = gateway.app.state.gateway.store.ledger, shop.snapshots().current()
+    for name in names[:8]:
+        taken = [Spend(stock_budget(snapshot, name), 0.5, 0.6)]
+        gateway.portal.call(ledger.claim, Entry(name, "contact", "1", 0), taken, 0)
+    assert shown(gateway) == "spring p8"
+
+
+def test_a_model_whose_answer_is_no_number_shows_nothing(opened, fake):
+    gateway = opened(campaign(), campaign("b"))
+    for chance in (float("nan"), float("inf")):
+        fake.chances["tea"] = chance
+        assert shown(gateway) == "no_model"
+
+
+def test_the_last_contact_is_paid_though_sums_of_money_are_rounded(opened):
+    # 3478 contacts of 12.3, added up one by one, are 42779.400000001: 12.299999998998828 of 42791.7 are left
+    spent = 42779.400000001
+    dear = campaign("dear", budget=42791.7, cost_per_contact=12.3, goal="conversion", conversion_value=100)
+    gateway = opened(dear, campaign("cheap"))
+    ledger, earlier = gateway.app.state.gateway.store.ledger, Entry("eve", "contact", "1", 0)
+    gateway.portal.call(ledger.claim, earlier, [Spend("dear/2026-01-31", spent, spent)], 0)
+    assert [shown(gateway, user) for user in ("ann", "bob")] == ["dear milk", "cheap milk"]
 
 
 def test_caps_hold_over_campaigns_and_end_with_their_days(opened, shop, clock):

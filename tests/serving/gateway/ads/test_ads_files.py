@@ -1,8 +1,10 @@
 """The files of campaigns: read again when they change, refused if they do not fit."""
 
+import asyncio
 import time
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -94,6 +96,35 @@ def test_campaigns_need_items(tmp_path, monkeypatch, capsys):
     store = f"sqlite:///{tmp_path / 'e.sqlite'}"
     assert main.main(["--campaigns", "welcome", "--store", store, "--port", "0"]) == 2
     assert "--campaigns: what they offer is not known; give --items" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("column", ["price", "unit_cost"])
+def test_an_amount_that_is_no_number_is_refused_at_the_start(shop, column):
+    shop.campaigns(campaign())
+    items = pl.DataFrame({"item_id": ["milk", "tea", "cake"], "price": ["1", "2.5", None]})
+    items.with_columns(pl.Series(column, ["1", None, "n/a"])).write_parquet(shop.files.items)
+    with pytest.raises(ValueError, match=f"{column} in row 3 is 'n/a'; give a number, or leave it out"):
+        shop.snapshots()
+
+
+def test_a_file_that_is_being_replaced_is_not_taken_for_a_template(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(main, "connect", lambda *_: None)
+    built = []
+    monkeypatch.setattr(main, "serve", lambda app, *_: built.append(app))
+    monkeypatch.chdir(shop.folder)
+    shop.campaigns(campaign())
+    Path("campaigns.yaml").rename("welcome.yaml")
+    words = ["--items", "items.parquet", "--store", "sqlite:///e.sqlite", "--campaigns", "welcome.yaml"]
+    assert main.main([*words, "--set", "reload_seconds=0"]) == 0
+    ads = built[0].state.gateway.ads
+
+    async def reload():
+        Path("welcome.yaml").unlink()
+        ads.current()
+        await ads._reading
+
+    asyncio.run(reload())
+    assert ads._snapshot.channels == ["web"]  # the template's is email
 
 
 def test_a_time_zone_that_there_is_not_is_refused_at_the_start(shop):

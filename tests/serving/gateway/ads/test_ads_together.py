@@ -69,6 +69,38 @@ def test_no_cap_and_no_budget_is_broken(shop, store_url, seed):
     assert all(per_user[user] == 2 for user, count in wanted.items() if count >= 2 and user not in busy)
 
 
+@pytest.mark.parametrize(("method", "before", "after"), [("spent", ["r"], []), ("claim", ["other"], ["r"])])
+def test_a_request_that_is_sent_twice_at_once_is_told_the_same(shop, store_url, monkeypatch, method, before, after):
+    """The second one is quicker: before the first reads the budget, or after it lost against somebody else."""
+    shop.campaigns(campaign("a", budget=0.1 * len(before + after), contacts_per_customer=2))
+
+    async def work():
+        store, snapshots = open_store(store_url, history_length=5, ttl_days=1, clock=lambda: NOW), shop.snapshots()
+        await store.open()
+        client = FakeClient(chances=CHANCES)
+        desk = AdDesk(create_app(GatewaySettings(), store, client, clock=lambda: NOW, ads=snapshots).state.gateway)
+        usual, quicker = getattr(store.ledger, method), []
+
+        async def ask(request_id: str):
+            body, now = AdAsked(user_id="ann", channel="web", request_id=request_id), int(NOW * 1000)
+            snapshot = snapshots.current()
+            return await desk.answer(body, snapshot, open_offerings(body, snapshot, now), now)
+
+        async def late(*arguments):
+            monkeypatch.setattr(store.ledger, method, usual)
+            quicker.extend([await ask(request_id) for request_id in before])
+            found = await usual(*arguments)
+            quicker.extend([await ask(request_id) for request_id in after])
+            return found
+
+        monkeypatch.setattr(store.ledger, method, late)
+        assert await ask("r") == quicker[-1]
+        assert all(one.show for one in quicker)
+        await store.close()
+
+    asyncio.run(work())
+
+
 def test_a_budget_is_used_up_to_the_last_contact(shop, store_url):
     shop.policy(caps=["all 1 per 1 day"])
     shop.campaigns(campaign("a", budget=1.0))
@@ -103,12 +135,11 @@ def test_contacts_are_exported_for_plans(shop, store_url, tmp_path, capsys):
 
 
 def test_nothing_to_export_is_an_empty_table(tmp_path, capsys):
-    file = tmp_path / "e.sqlite"
-    store = f"sqlite:///{file}"
-    assert export_contacts.main(["--store", store, "--out", str(tmp_path / "c.csv")]) == 2  # and not: nobody was shown
-    assert f"--store {store}: no such file; name the store of the gateway" in capsys.readouterr().err
+    store = f"sqlite:///{tmp_path / 'e.sqlite'}"
+    assert export_contacts.main(["--store", store, "--out", str(tmp_path / "c.csv")]) == 2
+    assert "e.sqlite: no such file; name the store of the gateway" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    file.touch()
+    asyncio.run(open_store(store, history_length=5, ttl_days=1).close())
     assert export_contacts.main(["--store", store, "--out", str(tmp_path / "c.csv")]) == 0
     assert caps.read_contacts(tmp_path / "c.csv").height == 0
     assert export_contacts.main(["--store", "what", "--out", str(tmp_path / "c.csv")]) == 2
