@@ -271,7 +271,8 @@ def _notices(
         yield f"No control was named: all is compared with {table.variants[0]}; name another with --control."
     for metric in metrics:
         if metric.explained is not None:
-            yield f"{metric.name}: covariates took {metric.explained:.0%} of its variance away (CUPED)."
+            taken = round(metric.explained, 2) + 0.0  # not -0%
+            yield f"{metric.name}: covariates took {taken:.0%} of its variance away (CUPED)."
         if metric.kind is Kind.MEAN and skewness_of_difference(metric, table) > SKEWED:
             yield f"{metric.name}: so few units have so much of it that in unequal shares its p-values are rough."
         if metric.among is not None:
