@@ -8,8 +8,8 @@ Values are weighted there by propensity where the shares have moved while the ex
 --outcomes` takes the table, too, and shows the shares that Thompson sampling would give next.
 """
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -18,9 +18,9 @@ from data_pipelines import console as terminal
 from data_pipelines.result_table import require_apart, require_table, write_table
 from data_pipelines.schema import EXPERIMENT, EXPOSED_AT, PROPENSITY, UNIT, VARIANT, InputError
 from serving.experiments.experiment import read_experiment
-from serving.gateway.event_store import EventStore, StoreError
+from serving.gateway.event_store import EventStore
 from serving.gateway.experiment_records import METRIC, VALUE, exposure_table, outcome_table
-from serving.gateway.open_store import open_store, require_store
+from serving.gateway.open_store import ask_store, require_store
 from serving.gateway.settings import GatewaySettings
 
 COUNT = ":count"
@@ -77,12 +77,7 @@ def collect(url: str, experiment_id: str) -> pl.DataFrame:
     """
     named = f"--store {url.rpartition('@')[2]}"
     require_store(url)
-    settings = GatewaySettings()
-    store = open_store(url, history_length=settings.history_length, ttl_days=settings.ttl_days)
-    try:
-        exposures, outcomes = asyncio.run(_read(store, experiment_id))
-    except StoreError as error:
-        raise InputError(f"{named}: {error}; see that it runs") from None
+    exposures, outcomes = ask_store(url, GatewaySettings(), partial(_read, experiment_id))
     if exposures.is_empty():
         raise InputError(
             f"{named}: has no exposures of {experiment_id}; post them to /v1/experiments/{experiment_id}/exposures"
@@ -90,7 +85,7 @@ def collect(url: str, experiment_id: str) -> pl.DataFrame:
     return unit_table(exposures.with_columns(pl.lit(experiment_id).alias(EXPERIMENT)), outcomes)
 
 
-async def _read(store: EventStore, experiment_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+async def _read(experiment_id: str, store: EventStore) -> tuple[pl.DataFrame, pl.DataFrame]:
     try:
         await store.ping()
         return await exposure_table(store.ledger, experiment_id), await outcome_table(store.ledger, experiment_id)

@@ -1,7 +1,7 @@
 """Fill the online store with what customers did last: `supplytower serve import-events`."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -10,8 +10,8 @@ from polars.exceptions import PolarsError
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.schema import EVENT_TYPE, EVENTS, ITEM_ID, TIMESTAMP, USER_ID, InputError
-from serving.gateway.event_store import Event, EventStore, StoreError
-from serving.gateway.open_store import DEFAULT_STORE, open_store
+from serving.gateway.event_store import Event, EventStore
+from serving.gateway.open_store import DEFAULT_STORE, ask_store
 from serving.gateway.settings import GatewaySettings
 
 BATCH = 2000
@@ -41,11 +41,7 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
     settings = resolve(GatewaySettings, file=arguments.config, overrides=arguments.set)
     table = last_events(arguments.data / f"{EVENTS.name}.parquet", settings.history_length)
-    store = open_store(arguments.store, history_length=settings.history_length, ttl_days=settings.ttl_days)
-    try:
-        new = asyncio.run(_import(store, table))
-    except StoreError as error:
-        raise InputError(f"--store {arguments.store.rpartition('@')[2]}: {error}; see that it runs") from None
+    new = ask_store(arguments.store, settings, partial(_import, table))
     known = table.height - new
     terminal.console.print(
         f"{new:,} events of {table[USER_ID].n_unique():,} customers imported"
@@ -91,7 +87,7 @@ def last_events(path: Path, length: int) -> pl.DataFrame:
         raise InputError(f"{path}: cannot be read ({reason}); run `supplytower data prepare`") from None
 
 
-async def _import(store: EventStore, table: pl.DataFrame) -> int:
+async def _import(table: pl.DataFrame, store: EventStore) -> int:
     for notice in await store.open():
         terminal.console.print(f"Note: {notice}", soft_wrap=True)
     new = 0

@@ -34,7 +34,7 @@ from serving.gateway.experiment_files import ExperimentFiles
 from serving.gateway.gateway import Gateway
 from serving.gateway.metrics import Metrics
 from serving.gateway.model_client import ModelClient
-from serving.gateway.open_store import DEFAULT_STORE, open_store
+from serving.gateway.open_store import DEFAULT_STORE, store_of
 from serving.gateway.profiles import ProfileFiles
 from serving.gateway.security import KeyRing
 from serving.gateway.settings import GatewaySettings
@@ -142,12 +142,7 @@ def build(arguments: argparse.Namespace, settings: GatewaySettings) -> FastAPI:
         )
     metrics = Metrics()
     client, popular = connect(arguments.model_server, settings, metrics), popular_items(data)
-    store = open_store(
-        arguments.store,
-        history_length=settings.history_length,
-        ttl_days=settings.ttl_days,
-        record_days=settings.record_days,
-    )
+    store = store_of(arguments.store, settings)
     return create_app(
         settings,
         store,

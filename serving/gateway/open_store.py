@@ -1,14 +1,19 @@
 """The online store that a URL names."""
 
+import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from data_pipelines.schema import InputError
-from serving.gateway.event_store import Clock, EventStore
+from serving.gateway.event_store import Clock, EventStore, StoreError
 from serving.gateway.ledger import RECORD_DAYS
 from serving.gateway.redis_store import RedisStore
+from serving.gateway.settings import GatewaySettings
 from serving.gateway.sqlite_store import SqliteStore
 
+T = TypeVar("T")
 DEFAULT_STORE = "sqlite:///gateway-events.sqlite"
 
 
@@ -51,3 +56,26 @@ def open_store(
     if scheme == "sqlite" and rest.startswith("/") and path:
         return SqliteStore(Path(path), history_length=history_length, clock=clock, **days)
     raise InputError(f"--store {url!r}: write sqlite:///events.sqlite or redis://127.0.0.1:6379/0")
+
+
+def store_of(url: str, settings: GatewaySettings) -> EventStore:
+    """Open the store of a gateway that has these settings; see `open_store`."""
+    return open_store(
+        url,
+        history_length=settings.history_length,
+        ttl_days=settings.ttl_days,
+        record_days=settings.record_days,
+    )
+
+
+def ask_store(url: str, settings: GatewaySettings, work: Callable[[EventStore], Coroutine[Any, Any, T]]) -> T:
+    """Do some work with the store of a gateway, for a command; the work opens and closes it.
+
+    Raises:
+        InputError: if the store does not answer.
+    """
+    store = store_of(url, settings)
+    try:
+        return asyncio.run(work(store))
+    except StoreError as error:
+        raise InputError(f"--store {url.rpartition('@')[2]}: {error}; see that it runs") from None

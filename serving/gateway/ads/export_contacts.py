@@ -1,6 +1,5 @@
 """What the gateway showed to whom, for `supplytower campaigns plan --contacts`: `supplytower serve export-contacts`."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import polars as pl
 from data_pipelines import console as terminal
 from data_pipelines.config import describe, resolve
 from data_pipelines.result_table import require_table, write_table
-from data_pipelines.schema import SEND_AT, USER_ID, InputError
+from data_pipelines.schema import SEND_AT, USER_ID
 from serving.campaigns.caps import CONTACTS
 from serving.gateway.ads.contact import DETAILS, TOPIC, as_table
-from serving.gateway.event_store import EventStore, StoreError
-from serving.gateway.open_store import DEFAULT_STORE, open_store, require_store
+from serving.gateway.event_store import EventStore
+from serving.gateway.open_store import DEFAULT_STORE, ask_store, require_store
 from serving.gateway.settings import GatewaySettings
 
 
@@ -42,16 +41,7 @@ def _main(argv: Sequence[str] | None) -> int:
     require_table(arguments.out)
     require_store(arguments.store)
     settings = resolve(GatewaySettings, file=arguments.config, overrides=arguments.set)
-    store = open_store(
-        arguments.store,
-        history_length=settings.history_length,
-        ttl_days=settings.ttl_days,
-        record_days=settings.record_days,
-    )
-    try:
-        table = asyncio.run(_collect(store))
-    except StoreError as error:
-        raise InputError(f"--store {arguments.store.rpartition('@')[2]}: {error}; see that it runs") from None
+    table = ask_store(arguments.store, settings, _collect)
     write_table(table, arguments.out)
     terminal.console.print(
         f"{table.height:,} contacts of {table[USER_ID].n_unique():,} customers are in {arguments.out}",
